@@ -1,0 +1,66 @@
+"""Frozen features as numpy arrays: their extraction in batches, and a check at the door."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+
+def extract(
+    encode: Callable[[np.ndarray], jax.Array], images: np.ndarray, *, batch_size: int = 500
+) -> np.ndarray:
+    """Applies `encode` to all `images` [N, ...] in order, on one device: float32 [N, F].
+
+    encode: images [B, ...] -> features [B, F], usually jitted; each row must depend on its own
+        image only (batch norm in inference mode). It sees one shape, so it compiles once: the last
+        batch is filled up by repeating its last image, and the surplus rows are dropped.
+    images: usually uint8 [N, H, W, C], in memory or memory-mapped: only slices are read.
+
+    Raises ValueError when there are no images, batch_size is below 1, or encode does not give one
+    row of features per image.
+    """
+    if len(images) == 0 or batch_size < 1:
+        raise ValueError(
+            f"extract got {len(images)} images and a batch_size of {batch_size}; "
+            "both must be 1 or more."
+        )
+    batch_size = min(batch_size, len(images))
+    batches = []
+    for start in range(0, len(images), batch_size):
+        batch = np.asarray(images[start : start + batch_size])
+        fill = batch_size - len(batch)
+        padded = np.concatenate([batch, np.repeat(batch[-1:], fill, axis=0)]) if fill else batch
+        features = np.asarray(encode(padded), dtype=np.float32)
+        if features.ndim != 2 or len(features) != batch_size:
+            raise ValueError(
+                f"encode must give features [{batch_size}, F] for {batch_size} images and gave "
+                f"{list(features.shape)}; pool over the spatial axes first."
+            )
+        batches.append(features[: len(batch)])
+    return np.concatenate(batches)
+
+
+def check(features: np.ndarray, labels: np.ndarray | None, num_classes: int, split: str) -> None:
+    """Checks that features are [N, F] and labels int [N] in [0, num_classes).
+
+    Raises ValueError, naming the split ("training" or "test"), when they are not.
+    """
+    if labels is None:
+        raise ValueError(
+            f"kNN and linear evaluation need labels, and the {split} split has none; evaluate on "
+            "a data set with labels, or evaluate with no protocols."
+        )
+    labels = np.asarray(labels)
+    if np.ndim(features) != 2 or labels.shape != np.shape(features)[:1]:
+        raise ValueError(
+            f"the {split} split must have features [N, F] and labels [N], and has "
+            f"{list(np.shape(features))} and {list(labels.shape)}."
+        )
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"{split} labels must be integers and are {labels.dtype}; convert them.")
+    if labels.size == 0 or labels.min() < 0 or labels.max() >= num_classes:
+        found = f"in [{labels.min()}, {labels.max()}]" if labels.size else "none"
+        raise ValueError(
+            f"{split} labels must be in [0, {num_classes}) and are {found}; correct num_classes, "
+            "or leave out the examples without a label."
+        )

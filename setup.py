@@ -1,0 +1,49 @@
+"""Packaging of byol_jax: metadata, dependency ranges, extras, and what the wheel carries."""
+
+from pathlib import Path
+
+import setuptools
+
+_ROOT = Path(__file__).parent
+_CONFIG_FOLDERS = ["configs"] + [f"configs/{f.name}" for f in (_ROOT / "configs").iterdir()
+                                 if f.is_dir() and not f.name.startswith("_")]  # fmt: skip
+
+setuptools.setup(
+    name="byol_jax",
+    version="0.1.0",
+    description="Self-supervised image features in pure JAX: InstDisc, SimCLR, MoCo, BYOL",
+    long_description=(_ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=setuptools.find_packages(include=["byol_jax", "byol_jax.*"])
+    + ["byol_jax." + folder.replace("/", ".") for folder in _CONFIG_FOLDERS],
+    package_dir={
+        "byol_jax." + folder.replace("/", "."): folder for folder in _CONFIG_FOLDERS
+    },
+    package_data={"byol_jax": ["data/embedded/**/*"]},
+    install_requires=[
+        "absl-py>=2.1",
+        "array-record>=0.8.1",
+        "chex>=0.1.90",
+        "flax>=0.12.0",
+        "grain>=0.2.12",
+        "importlib_resources>=6.0",
+        "jax>=0.8.0",
+        "ml_collections>=1.0.0",
+        "numpy>=2.0",
+        "optax>=0.2.5",
+        "orbax-checkpoint>=0.11.25",
+        "pillow>=11.0",
+        "rich>=13.0",
+        "tensorflow-datasets>=4.9.9",
+    ],
+    extras_require={
+        "cuda": ["jax[cuda13]"],
+        "tpu": ["jax[tpu]"],
+        "tfds": ["tensorflow>=2.18"],
+        "tensorboard": ["tensorboardX>=2.6"],
+        "test": ["pytest>=8.0", "ruff>=0.12", "tensorboardX>=2.6"],
+    },
+    entry_points={"console_scripts": ["byol_jax=byol_jax.main:run"]},
+)

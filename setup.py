@@ -18,9 +18,7 @@ setuptools.setup(
     python_requires=">=3.11",
     packages=setuptools.find_packages(include=["byol_jax", "byol_jax.*"])
     + ["byol_jax." + folder.replace("/", ".") for folder in _CONFIG_FOLDERS],
-    package_dir={
-        "byol_jax." + folder.replace("/", "."): folder for folder in _CONFIG_FOLDERS
-    },
+    package_dir={"byol_jax." + folder.replace("/", "."): folder for folder in _CONFIG_FOLDERS},
     package_data={"byol_jax": ["data/embedded/**/*"]},
     install_requires=[
         "absl-py>=2.1",
@@ -43,7 +41,7 @@ setuptools.setup(
         "tpu": ["jax[tpu]"],
         "tfds": ["tensorflow>=2.18"],
         "tensorboard": ["tensorboardX>=2.6"],
-        "test": ["pytest>=8.0", "ruff>=0.12", "tensorboardX>=2.6"],
+        "test": ["pytest>=8.0", "scipy>=1.13", "ruff>=0.12", "tensorboardX>=2.6"],
     },
     entry_points={"console_scripts": ["byol_jax=byol_jax.main:run"]},
 )

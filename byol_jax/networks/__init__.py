@@ -1,1 +1,30 @@
-"""."""
+"""Encoders and heads, each a Network(init, apply) of pure functions."""
+
+from byol_jax.networks.heads import mlp
+from byol_jax.networks.network import Network, from_linen
+from byol_jax.networks.norm import BatchNorm
+from byol_jax.networks.resnet import (
+    resnet,
+    resnet18,
+    resnet34,
+    resnet50,
+    resnet101,
+    resnet152,
+    resnet200,
+    resnet_small,
+    resnet_tiny,
+)
+
+ENCODERS = {
+    "resnet": resnet,
+    "resnet18": resnet18,
+    "resnet34": resnet34,
+    "resnet50": resnet50,
+    "resnet101": resnet101,
+    "resnet152": resnet152,
+    "resnet200": resnet200,
+    "resnet_small": resnet_small,
+    "resnet_tiny": resnet_tiny,
+}
+
+__all__ = ["ENCODERS", "BatchNorm", "Network", "from_linen", "mlp"]

@@ -1,0 +1,70 @@
+"""Projectors and predictors: small multilayer perceptrons on the features."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from byol_jax.networks import network, norm
+
+
+class Mlp(nn.Module):
+    """Dense layers with ReLU between them; see `mlp` for the arguments."""
+
+    widths: tuple[int, ...]
+    batch_norm: Callable | None
+    hidden_bias: bool
+    last_bias: bool
+    last_norm: Callable | None
+    kernel_init: nn.initializers.Initializer
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        x = x.astype(self.dtype)
+        for i, width in enumerate(self.widths, start=1):
+            is_last = i == len(self.widths)
+            bias = self.last_bias if is_last else self.hidden_bias
+            x = nn.Dense(
+                width,
+                use_bias=bias,
+                kernel_init=self.kernel_init,
+                dtype=self.dtype,
+                name=f"dense{i}",
+            )(x)
+            batch_norm = self.last_norm if is_last else self.batch_norm
+            if batch_norm is not None:
+                x = batch_norm(name=f"bn{i}")(x, train=train)
+            if not is_last:
+                x = nn.relu(x)
+        return x.astype(jnp.float32)
+
+
+def mlp(
+    widths: tuple[int, ...],
+    *,
+    batch_norm: Callable | None = norm.BatchNorm,
+    hidden_bias: bool = True,
+    last_bias: bool = True,
+    last_norm: str | None = None,
+    kernel_init: nn.initializers.Initializer = nn.linear.default_kernel_init,
+    dtype: str = "float32",
+) -> network.Network:
+    """A head [B, F] -> [B, widths[-1]] with one dense layer per width; one width is a linear map.
+
+    batch_norm normalizes the hidden layers (None: not at all). last_norm: None, "scale" (SimCLR's
+    code), "affine", or "plain" (MoCo v3) normalizes the output by batch_norm.
+    """
+    if last_norm is None:
+        last = None
+    else:
+        use = {"scale": (True, False), "affine": (True, True), "plain": (False, False)}[last_norm]
+
+        def last(**kwargs):
+            return (batch_norm or norm.BatchNorm)(use_scale=use[0], use_bias=use[1], **kwargs)
+
+    module = Mlp(
+        tuple(widths), batch_norm, hidden_bias, last_bias, last, kernel_init, jnp.dtype(dtype)
+    )
+    return network.from_linen(module)

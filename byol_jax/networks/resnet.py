@@ -1,0 +1,162 @@
+"""Residual networks, version 1 (He et al. 2015), in every form that the papers here use.
+
+The stride of a bottleneck is on its 3x3 convolution. Three paddings exist because weights trained
+with one are wrong with another: they differ wherever the stride is 2.
+"""
+
+import functools
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from byol_jax.networks import network, norm
+
+PADDINGS = ("same", "torch", "fixed")
+STEMS = ("imagenet", "cifar")
+
+_he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions, or 1x1, 3x3 and four times wider 1x1, beside a shortcut."""
+
+    width: int
+    stride: int
+    bottleneck: bool
+    conv: Callable
+    batch_norm: Callable
+    last_scale: nn.initializers.Initializer
+    always_project: bool
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        width, stride = self.width, self.stride
+        if self.bottleneck:
+            layers = [(width, 1, 1), (width, 3, stride), (4 * width, 1, 1)]
+        else:
+            layers = [(width, 3, stride), (width, 3, 1)]
+        y = x
+        for i, (features, size, step) in enumerate(layers, start=1):
+            is_last = i == len(layers)
+            y = self.conv(features, size, step, name=f"conv{i}")(y)
+            scale_init = self.last_scale if is_last else nn.initializers.ones
+            y = self.batch_norm(scale_init=scale_init, name=f"bn{i}")(y, train=train)
+            y = y if is_last else nn.relu(y)
+        if self.always_project or x.shape != y.shape:
+            x = self.conv(layers[-1][0], 1, stride, name="shortcut_conv")(x)
+            x = self.batch_norm(name="shortcut_bn")(x, train=train)
+        return nn.relu(x + y)
+
+
+class ResNet(nn.Module):
+    """Images [B, H, W, C] to features [B, F], the mean over the last map's positions.
+
+    stages: blocks in each stage; widths: their channels, before the bottleneck's factor 4.
+    stem: "imagenet" (7x7 / 2 and 3x3 max pool / 2) or "cifar" (3x3, no pool).
+    padding: "same" (TensorFlow, Haiku: BYOL), "torch" (symmetric: MoCo, InstDisc), or "fixed"
+        (symmetric convolutions with a SAME pool: SimCLR).
+    zero_last_scale: start every block as the identity, its last scale being 0.
+    always_project: a shortcut convolution in the first block of every stage, needed or not.
+    """
+
+    stages: tuple[int, ...]
+    widths: tuple[int, ...]
+    bottleneck: bool
+    stem: str
+    stem_width: int
+    padding: str
+    zero_last_scale: bool
+    always_project: bool
+    batch_norm: Callable
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        x = self._stem(x.astype(self.dtype), train)
+        scale = nn.initializers.zeros if self.zero_last_scale else nn.initializers.ones
+        for stage, (blocks, width) in enumerate(zip(self.stages, self.widths, strict=True)):
+            for i in range(blocks):
+                x = Block(
+                    width=width,
+                    stride=2 if stage > 0 and i == 0 else 1,
+                    bottleneck=self.bottleneck,
+                    conv=self._conv,
+                    batch_norm=self.batch_norm,
+                    last_scale=scale,
+                    always_project=self.always_project and i == 0,
+                    name=f"stage{stage + 1}_block{i + 1}",
+                )(x, train=train)
+        return jnp.mean(x.astype(jnp.float32), axis=(1, 2))
+
+    def _stem(self, x: jax.Array, train: bool) -> jax.Array:
+        size, stride = (7, 2) if self.stem == "imagenet" else (3, 1)
+        x = self._conv(self.stem_width, size, stride, name="stem_conv")(x)
+        x = nn.relu(self.batch_norm(name="stem_bn")(x, train=train))
+        if self.stem == "imagenet":
+            pad = [(1, 1), (1, 1)] if self.padding == "torch" else "SAME"
+            x = nn.max_pool(x, (3, 3), (2, 2), pad)
+        return x
+
+    def _conv(self, features: int, size: int, stride: int, name: str) -> nn.Conv:
+        half = (size - 1) // 2
+        pad = "SAME" if self.padding == "same" else [(half, half), (half, half)]
+        return nn.Conv(
+            features,
+            (size, size),
+            stride,
+            padding=pad,
+            use_bias=False,
+            kernel_init=_he_normal,
+            dtype=self.dtype,
+            name=name,
+        )
+
+
+def resnet(
+    stages: tuple[int, ...],
+    *,
+    bottleneck: bool = False,
+    width: float = 1,
+    widths: tuple[int, ...] = (64, 128, 256, 512),
+    stem: str = "imagenet",
+    stem_width: int = 64,
+    padding: str = "torch",
+    zero_last_scale: bool = False,
+    always_project: bool = False,
+    batch_norm: Callable = norm.BatchNorm,
+    dtype: str = "float32",
+) -> network.Network:
+    """A residual network; see ResNet for the arguments. `width` multiplies every channel count.
+
+    Raises ValueError for an unknown stem or padding.
+    """
+    for name, value, known in (("stem", stem, STEMS), ("padding", padding, PADDINGS)):
+        if value not in known:
+            raise ValueError(f"unknown {name} {value!r}; choose one of {', '.join(known)}.")
+    module = ResNet(
+        stages=tuple(stages),
+        widths=tuple(int(w * width) for w in widths),
+        bottleneck=bottleneck,
+        stem=stem,
+        stem_width=int(stem_width * width),
+        padding=padding,
+        zero_last_scale=zero_last_scale,
+        always_project=always_project,
+        batch_norm=batch_norm,
+        dtype=jnp.dtype(dtype),
+    )
+    return network.from_linen(module)
+
+
+resnet18 = functools.partial(resnet, (2, 2, 2, 2))
+resnet34 = functools.partial(resnet, (3, 4, 6, 3))
+resnet50 = functools.partial(resnet, (3, 4, 6, 3), bottleneck=True)
+resnet101 = functools.partial(resnet, (3, 4, 23, 3), bottleneck=True)
+resnet152 = functools.partial(resnet, (3, 8, 36, 3), bottleneck=True)
+resnet200 = functools.partial(resnet, (3, 24, 36, 3), bottleneck=True)
+resnet_tiny = functools.partial(resnet, (1, 1), widths=(8, 16), stem_width=8, stem="cifar")
+resnet_small = functools.partial(
+    resnet, (1, 1, 1), widths=(32, 64, 128), stem_width=32, stem="cifar"
+)

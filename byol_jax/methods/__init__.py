@@ -1,1 +1,16 @@
-"""."""
+"""The algorithms, a file each; every factory gives a Method of pure functions."""
+
+from byol_jax.methods.base import Method
+from byol_jax.methods.byol import byol
+from byol_jax.methods.instdisc import instdisc
+from byol_jax.methods.moco import moco
+from byol_jax.methods.simclr import simclr
+from byol_jax.methods.supervised import supervised
+
+METHODS = {
+    "byol": byol,
+    "instdisc": instdisc,
+    "moco": moco,
+    "simclr": simclr,
+    "supervised": supervised,
+}

@@ -1,0 +1,83 @@
+"""Momentum contrast, versions 1 and 2 (He et al. 2020, arXiv 1911.05722; Chen et al. 2003.04297).
+
+The versions differ in the head and the augmentation alone.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import chex
+import jax
+
+from byol_jax import collectives, ema, losses, networks, randomness, ring_buffer
+from byol_jax.methods import base
+
+
+class Memory(NamedTuple):
+    """The key encoder's params and the queue of keys."""
+
+    target: chex.ArrayTree
+    queue: ring_buffer.RingBuffer
+
+
+def moco(
+    encoder: networks.Network,
+    projector: networks.Network,
+    *,
+    capacity: int = 65536,
+    decay: float = 0.999,
+    temperature: float = 0.2,
+    shuffle: bool = True,
+    target_stats: str = "own",
+    permutation: Callable = randomness.permutation,
+    axis_name: str | None = None,
+) -> base.Method:
+    """MoCo: the first view asks, the second gives the keys; the queue gives the negatives.
+
+    capacity: rows of the queue. shuffle: deal the keys' images anew over the devices (or the batch
+    norm groups of one) before they are normalized. permutation(key, N) -> int [N] deals them.
+    """
+    nets = {"encoder": encoder, "projector": projector}
+
+    def init(key, views):
+        net_key, queue_key = jax.random.split(key)
+        params, stats = base.init_chain(net_key, nets, views[0])
+        outputs, _ = base.apply_chain(nets, params, stats, views[0])
+        queue = ring_buffer.create(queue_key, capacity, outputs["projector"].shape[-1])
+        return params, {**stats, "target": stats}, Memory(params, queue)
+
+    def forward(params, stats, memory, views, key):
+        online_stats = {name: stats[name] for name in nets}
+        queries, online_stats = base.apply_chain(nets, params, online_stats, views[0])
+        keys, own = _keys(memory.target, stats["target"], views[1], key)
+        own = base.target_stats(target_stats, stats["target"], own, online_stats, decay=decay)
+        outputs = {
+            "features": base.stack_views([queries["encoder"]]),
+            "projections": base.stack_views([queries["projector"]]),
+            "keys": jax.lax.stop_gradient(losses.l2_normalize(keys)),
+        }
+        return outputs, {**online_stats, "target": own}
+
+    def _keys(params, stats, view, key):
+        if not shuffle:
+            outputs, stats = base.apply_chain(nets, params, stats, view)
+            return outputs["projector"], stats
+        order = permutation(key, len(view) * collectives.axis_size(axis_name))
+        view = collectives.shuffle(view, order, axis_name)
+        outputs, stats = base.apply_chain(nets, params, stats, view)
+        return collectives.unshuffle(outputs["projector"], order, axis_name), stats
+
+    def objective(outputs, memory, batch, key):
+        del batch, key
+        queries = losses.l2_normalize(outputs["projections"][:, 0])
+        each = losses.info_nce(queries, outputs["keys"], memory.queue.rows, temperature=temperature)
+        return each, outputs["keys"], {}
+
+    def remember(memory, params, kept, step):
+        del step
+        target = ema.update(memory.target, params, decay=decay)
+        return Memory(
+            target, ring_buffer.push(memory.queue, collectives.all_gather(kept, axis_name))
+        )
+
+    return base.Method(init, forward, objective, remember, coupled=False)

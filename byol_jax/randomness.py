@@ -35,3 +35,8 @@ def uniform_indices(
         return jax.random.randint(row_key, (num_draws,), 0, num_examples, dtype=jnp.int32)
 
     return jax.vmap(draw)(row_keys(key, rows))
+
+
+def init_key(seed: int) -> jax.Array:
+    """The key of the first parameters, which no training step shares."""
+    return jax.random.fold_in(jax.random.key(seed), 2**32 - 1)

@@ -74,7 +74,8 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        x = self._stem(x.astype(self.dtype), train)
+        conv = functools.partial(_conv, padding=self.padding, dtype=self.dtype)
+        x = self._stem(x.astype(self.dtype), conv, train)
         scale = nn.initializers.zeros if self.zero_last_scale else nn.initializers.ones
         for stage, (blocks, width) in enumerate(zip(self.stages, self.widths, strict=True)):
             for i in range(blocks):
@@ -82,7 +83,7 @@ class ResNet(nn.Module):
                     width=width,
                     stride=2 if stage > 0 and i == 0 else 1,
                     bottleneck=self.bottleneck,
-                    conv=self._conv,
+                    conv=conv,
                     batch_norm=self.batch_norm,
                     last_scale=scale,
                     always_project=self.always_project and i == 0,
@@ -90,28 +91,28 @@ class ResNet(nn.Module):
                 )(x, train=train)
         return jnp.mean(x.astype(jnp.float32), axis=(1, 2))
 
-    def _stem(self, x: jax.Array, train: bool) -> jax.Array:
+    def _stem(self, x: jax.Array, conv: Callable, train: bool) -> jax.Array:
         size, stride = (7, 2) if self.stem == "imagenet" else (3, 1)
-        x = self._conv(self.stem_width, size, stride, name="stem_conv")(x)
+        x = conv(self.stem_width, size, stride, name="stem_conv")(x)
         x = nn.relu(self.batch_norm(name="stem_bn")(x, train=train))
         if self.stem == "imagenet":
             pad = [(1, 1), (1, 1)] if self.padding == "torch" else "SAME"
             x = nn.max_pool(x, (3, 3), (2, 2), pad)
         return x
 
-    def _conv(self, features: int, size: int, stride: int, name: str) -> nn.Conv:
-        half = (size - 1) // 2
-        pad = "SAME" if self.padding == "same" else [(half, half), (half, half)]
-        return nn.Conv(
-            features,
-            (size, size),
-            stride,
-            padding=pad,
-            use_bias=False,
-            kernel_init=_he_normal,
-            dtype=self.dtype,
-            name=name,
-        )
+
+def _conv(features: int, size: int, stride: int, *, padding: str, dtype: jnp.dtype, name: str):
+    half = (size - 1) // 2
+    return nn.Conv(
+        features,
+        (size, size),
+        stride,
+        padding="SAME" if padding == "same" else [(half, half), (half, half)],
+        use_bias=False,
+        kernel_init=_he_normal,
+        dtype=dtype,
+        name=name,
+    )
 
 
 def resnet(

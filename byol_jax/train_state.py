@@ -33,4 +33,7 @@ def create(
 ) -> TrainState:
     """The state before the first step; `views` [B, H, W, C] each give the shapes, any B from 2."""
     params, stats, memory = method.init(randomness.init_key(seed), views)
-    return TrainState(jnp.int32(0), params, stats, optimizer.init(params), memory)
+    state = TrainState(jnp.int32(0), params, stats, optimizer.init(params), memory)
+    return jax.tree.map(
+        jnp.copy, state
+    )  # a target shares arrays with params; none may be donated twice

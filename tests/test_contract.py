@@ -17,9 +17,15 @@ STEPS, BATCH, EXAMPLES = 5, 16, 40
 def _build(name, axis_name):
     norm = functools.partial(networks.BatchNorm, axis_name=axis_name)
     encoder = networks.resnet_tiny(batch_norm=norm)
-    parts = {"encoder": encoder, "projector": networks.mlp((12, 8), batch_norm=norm)}
+    parts = {
+        "encoder": encoder,
+        "projector": networks.mlp((12, 8), batch_norm=norm, hidden_bias=False),
+    }
     options = {
-        "byol": {"predictor": networks.mlp((12, 8), batch_norm=norm), "decay": 0.9},
+        "byol": {
+            "predictor": networks.mlp((12, 8), batch_norm=norm, hidden_bias=False),
+            "decay": 0.9,
+        },
         "simclr": {"temperature": 0.5},
         "moco": {"capacity": 24, "decay": 0.9},
         "instdisc": {"num_examples": EXAMPLES, "num_negatives": 6},
@@ -75,7 +81,7 @@ def _shard(batch):
 
 
 def _assert_same(got, want):
-    """Losses to 1e-5, tensors to 1e-4 of their largest value; a bias before a norm is all noise."""
+    """Losses to 1e-5, tensors to 1e-4 of their largest value."""
     np.testing.assert_allclose(got[0], want[0], rtol=1e-5)
     for a, b in zip(jax.tree.leaves(got[1]), jax.tree.leaves(want[1]), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4 * max(np.abs(b).max(), 0.02))

@@ -28,8 +28,8 @@ def _build(name, axis_name):
         },
         "simclr": {"temperature": 0.5},
         "moco": {"capacity": 24, "decay": 0.9},
-        "instdisc": {"num_examples": EXAMPLES, "num_negatives": 6},
-        "instdisc_softmax": {"num_examples": EXAMPLES, "num_negatives": 0},
+        "instdisc": {"num_examples": EXAMPLES, "num_negatives": 6, "temperature": 0.5},
+        "instdisc_softmax": {"num_examples": EXAMPLES, "num_negatives": 0, "temperature": 0.5},
         "supervised": {},
     }[name]
     factory = methods.METHODS[name.removesuffix("_softmax")]
@@ -125,7 +125,7 @@ def _no_norm(name, axis_name):
     encoder = networks.from_linen(_Plain())
     head = networks.mlp((12, 8), batch_norm=None)
     options = {"simclr": {}, "moco": {"capacity": 24}, "byol": {"predictor": head}}
-    options["instdisc"] = {"num_examples": EXAMPLES, "num_negatives": 6}
+    options["instdisc"] = {"num_examples": EXAMPLES, "num_negatives": 6, "temperature": 0.5}
     return methods.METHODS[name](encoder, head, **options[name], axis_name=axis_name)
 
 

@@ -1,13 +1,13 @@
 """Everything that training carries from step to step."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 import optax
 
-from byol_jax import randomness
+from byol_jax import probe, randomness
 from byol_jax.methods import base
 
 
@@ -15,6 +15,7 @@ class TrainState(NamedTuple):
     """An immutable pytree; no key is in it, for keys are folded from the seed and the step.
 
     step: updates done, an int32 scalar. params, stats, memory: the method's (see methods.Method).
+    probe: the online probe's state, () without one.
     """
 
     step: jax.Array
@@ -22,6 +23,7 @@ class TrainState(NamedTuple):
     stats: chex.ArrayTree
     opt_state: optax.OptState
     memory: chex.ArrayTree
+    probe: Any = ()
 
 
 def create(
@@ -30,10 +32,14 @@ def create(
     views: tuple[jax.Array, ...],
     *,
     seed: int,
+    online_probe: probe.Probe | None = None,
 ) -> TrainState:
     """The state before the first step; `views` [B, H, W, C] each give the shapes, any B from 2."""
-    params, stats, memory = method.init(randomness.init_key(seed), views)
+    key = randomness.init_key(seed)
+    params, stats, memory = method.init(key, views)
     state = TrainState(jnp.int32(0), params, stats, optimizer.init(params), memory)
-    return jax.tree.map(
-        jnp.copy, state
-    )  # a target shares arrays with params; none may be donated twice
+    if online_probe is not None:
+        outputs, _ = jax.eval_shape(method.forward, params, stats, memory, views, key)
+        num_features = outputs["features"].shape[-1]
+        state = state._replace(probe=probe.create(online_probe, num_features))
+    return jax.tree.map(jnp.copy, state)  # a target shares params' arrays; donation wants its own

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from byol_jax import accumulate, collectives, randomness
+from byol_jax import accumulate, collectives, metrics, probe, randomness
 from byol_jax.methods import base
 from byol_jax.train_state import TrainState
 
@@ -20,13 +20,15 @@ def make(
     make_views: Callable,
     seed: int,
     microbatches: int = 1,
+    online_probe: probe.Probe | None = None,
     axis_name: str | None = None,
 ) -> Callable:
     """The function step(state, batch) -> (state, metrics) for jit, pmap, vmap or shard_map.
 
     make_views(keys [B], images [B, H, W, C]) -> a tuple of views [B, h, w, C]. The batch has
     `image`, `index` and perhaps `label`, this device's B rows of each; the method must be made with
-    the same axis_name. Metrics are float32 scalars, averaged over the devices.
+    the same axis_name. Metrics are float32 scalars over all devices: `loss`, `spread` (of the first
+    view's projections), the method's own, and the online probe's where there is one and labels.
     """
 
     def step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict]:
@@ -51,15 +53,25 @@ def make(
             microbatches=microbatches,
             coupled=method.coupled,
         )
-        metrics = {"loss": jnp.mean(result.losses), **result.metrics}
-        grads, stats, metrics = collectives.pmean((result.grads, result.stats, metrics), axis_name)
-        return _advance(state, grads, stats, result.kept), metrics
+        projections = result.outputs["projections"][:, 0]
+        measured = {"loss": jnp.mean(result.losses), **result.metrics}
+        probe_grads = ()
+        if online_probe is not None:
+            features = result.outputs["features"][:, 0]
+            probe_grads, more = probe.gradients(state.probe.params, features, batch["label"])
+            measured.update(more)
+        reduced = collectives.pmean((result.grads, probe_grads, result.stats, measured), axis_name)
+        measured = {**reduced[-1], "spread": metrics.spread(projections, axis_name=axis_name)}
+        return _advance(state, *reduced[:-1], result.kept), measured
 
-    def _advance(state, grads, stats, kept):
+    def _advance(state, grads, probe_grads, stats, kept):
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         memory = method.remember(state.memory, params, kept, state.step)
-        return TrainState(state.step + 1, params, stats, opt_state, memory)
+        moved = state.probe
+        if online_probe is not None:
+            moved = probe.advance(online_probe, state.probe, probe_grads)
+        return TrainState(state.step + 1, params, stats, opt_state, memory, moved)
 
     return step
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from byol_jax import methods, networks, optimizers, train_state, train_step
+from byol_jax import methods, networks, optimizers, probe, train_state, train_step
 
 STEPS, BATCH, EXAMPLES = 5, 16, 40
 
@@ -25,6 +25,7 @@ def _build(name, axis_name):
         "byol": {
             "predictor": networks.mlp((12, 8), batch_norm=norm, hidden_bias=False),
             "decay": 0.9,
+            "total_steps": 20,
         },
         "simclr": {"temperature": 0.5},
         "moco": {"capacity": 24, "decay": 0.9},
@@ -56,13 +57,17 @@ def _batch(step):
 def _make(name, axis_name, microbatches=1):
     method, optimizer = _build(name, axis_name), optimizers.sgd(0.003)
     views = (jnp.zeros((2, 8, 8, 1)),) * 2
-    state = train_state.create(_build(name, None), optimizer, views, seed=0)
+    online_probe = probe.Probe(8, optimizers.sgd(0.1))
+    state = train_state.create(
+        _build(name, None), optimizer, views, seed=0, online_probe=online_probe
+    )
     step = train_step.make(
         method,
         optimizer,
         make_views=_views,
         seed=0,
         microbatches=microbatches,
+        online_probe=online_probe,
         axis_name=axis_name,
     )
     return state, step
@@ -124,7 +129,11 @@ def _no_norm(name, axis_name):
     """The method with batch norm that sees single examples alone would; so: no norm in the way."""
     encoder = networks.from_linen(_Plain())
     head = networks.mlp((12, 8), batch_norm=None)
-    options = {"simclr": {}, "moco": {"capacity": 24}, "byol": {"predictor": head}}
+    options = {
+        "simclr": {},
+        "moco": {"capacity": 24},
+        "byol": {"predictor": head, "total_steps": 20},
+    }
     options["instdisc"] = {"num_examples": EXAMPLES, "num_negatives": 6, "temperature": 0.5}
     return methods.METHODS[name](encoder, head, **options[name], axis_name=axis_name)
 

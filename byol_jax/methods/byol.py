@@ -3,6 +3,8 @@
 The online network predicts, from one view, what a slowly moving target network says of the other.
 """
 
+from collections.abc import Callable
+
 import jax
 
 from byol_jax import ema, losses, networks
@@ -15,6 +17,7 @@ def byol(
     predictor: networks.Network,
     *,
     decay: float = 0.996,
+    decay_schedule: str = "cosine",
     total_steps: int | None = None,
     target_stats: str = "own",
     separate_target: bool = False,
@@ -22,12 +25,16 @@ def byol(
 ) -> base.Method:
     """BYOL with two views; its loss is between 0 and 8: two directions of 2 - 2 cos.
 
-    decay: of the target; rises to 1 along a cosine over total_steps where these are given.
+    decay: of the target; rises to 1 over total_steps where decay_schedule is "cosine", stays where
+        it is "constant".
     separate_target: draw the target's first parameters anew, as the published code does, instead
         of copying the online network's.
+
+    Raises ValueError for another decay_schedule, and for a cosine without total_steps.
     """
     del axis_name  # the batch couples through batch norm alone
     online = {"encoder": encoder, "projector": projector}
+    decay_at = _decay(decay, decay_schedule, total_steps)
 
     def init(key, views):
         online_key, predictor_key, target_key = jax.random.split(key, 3)
@@ -80,10 +87,17 @@ def byol(
     def remember(memory, params, kept, step):
         del kept
         moved = {name: params[name] for name in online}
-        return ema.update(memory, moved, decay=_decay(decay, step, total_steps))
+        return ema.update(memory, moved, decay=decay_at(step))
 
     return base.Method(init, forward, objective, remember, coupled=False)
 
 
-def _decay(base_decay: float, step: jax.Array, total_steps: int | None) -> float | jax.Array:
-    return base_decay if total_steps is None else ema.cosine_decay(base_decay, step, total_steps)
+def _decay(decay: float, schedule: str, total_steps: int | None) -> Callable:
+    if schedule == "constant":
+        return lambda step: decay
+    if schedule != "cosine" or total_steps is None:
+        raise ValueError(
+            f"decay_schedule {schedule!r} with total_steps {total_steps}: choose 'constant', or "
+            "'cosine' and give total_steps."
+        )
+    return lambda step: ema.cosine_decay(decay, step, total_steps)

@@ -8,6 +8,11 @@ import jax.numpy as jnp
 
 from byol_jax.networks import network, norm
 
+KERNEL_INITS = {
+    "lecun": nn.initializers.lecun_normal(),
+    "torch": nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
+}
+
 
 class Mlp(nn.Module):
     """Dense layers with ReLU between them; see `mlp` for the arguments."""
@@ -48,13 +53,17 @@ def mlp(
     hidden_bias: bool = True,
     last_bias: bool = True,
     last_norm: str | None = None,
-    kernel_init: nn.initializers.Initializer = nn.linear.default_kernel_init,
+    kernel_init: str | float = "lecun",
     dtype: str = "float32",
 ) -> network.Network:
     """A head [B, F] -> [B, widths[-1]] with one dense layer per width; one width is a linear map.
 
     batch_norm normalizes the hidden layers (None: not at all). last_norm: None, "scale" (SimCLR's
-    code), "affine", or "plain" (MoCo v3) normalizes the output by batch_norm.
+    code), "affine", or "plain" (MoCo v3) normalizes the output by batch_norm. kernel_init: "lecun"
+    (Haiku's default: BYOL), "torch" (PyTorch's default: MoCo, InstDisc), or the deviation of a
+    normal (SimCLR: 0.01).
+
+    Raises ValueError for an unknown kernel_init.
     """
     if last_norm is None:
         last = None
@@ -64,7 +73,16 @@ def mlp(
         def last(**kwargs):
             return (batch_norm or norm.BatchNorm)(use_scale=use[0], use_bias=use[1], **kwargs)
 
-    module = Mlp(
-        tuple(widths), batch_norm, hidden_bias, last_bias, last, kernel_init, jnp.dtype(dtype)
-    )
+    init = _kernel_init(kernel_init)
+    module = Mlp(tuple(widths), batch_norm, hidden_bias, last_bias, last, init, jnp.dtype(dtype))
     return network.from_linen(module)
+
+
+def _kernel_init(kind: str | float) -> nn.initializers.Initializer:
+    if isinstance(kind, float):
+        return nn.initializers.normal(kind)
+    if kind not in KERNEL_INITS:
+        raise ValueError(
+            f"unknown kernel_init {kind!r}; choose {', '.join(KERNEL_INITS)}, or a deviation."
+        )
+    return KERNEL_INITS[kind]

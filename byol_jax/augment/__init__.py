@@ -1,1 +1,37 @@
-"""."""
+"""Augmentation of one image, float [H, W, C] in [0, 1], any number of channels.
+
+Every operation is a deterministic core, `augment.blur(image, sigma=…)`, and most have a random
+wrapper, `augment.random_blur(key, image, …)`. `augment.preset` and `augment.pipeline` compose them
+into a function view(key, image). For a batch, jax.vmap any of them.
+"""
+
+from byol_jax.augment.color import (
+    CIFAR_MEAN,
+    CIFAR_STD,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    add_brightness,
+    contrast,
+    grayscale,
+    hue,
+    normalize,
+    random_grayscale,
+    random_solarize,
+    saturation,
+    scale_brightness,
+    solarize,
+    to_float,
+)
+from byol_jax.augment.filters import blur, random_blur
+from byol_jax.augment.geometry import (
+    center_crop,
+    crop_and_resize,
+    flip,
+    random_box,
+    random_flip,
+    random_resized_crop,
+    resize,
+)
+from byol_jax.augment.jitter import random_color_jitter
+from byol_jax.augment.presets import PRESETS, preset
+from byol_jax.augment.views import Settings, evaluation_view, pipeline

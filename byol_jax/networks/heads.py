@@ -1,5 +1,6 @@
 """Projectors and predictors: small multilayer perceptrons on the features."""
 
+import functools
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -11,6 +12,12 @@ from byol_jax.networks import network, norm
 KERNEL_INITS = {
     "lecun": nn.initializers.lecun_normal(),
     "torch": nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
+}
+
+LAST_NORMS = {  # what they learn: a scale, a bias
+    "scale": (True, False),
+    "affine": (True, True),
+    "plain": (False, False),
 }
 
 
@@ -63,19 +70,19 @@ def mlp(
     (Haiku's default: BYOL), "torch" (PyTorch's default: MoCo, InstDisc), or the deviation of a
     normal (SimCLR: 0.01).
 
-    Raises ValueError for an unknown kernel_init.
+    Raises ValueError for an unknown kernel_init or last_norm.
     """
-    if last_norm is None:
-        last = None
-    else:
-        use = {"scale": (True, False), "affine": (True, True), "plain": (False, False)}[last_norm]
-
-        def last(**kwargs):
-            return (batch_norm or norm.BatchNorm)(use_scale=use[0], use_bias=use[1], **kwargs)
-
+    last = None if last_norm is None else _last_norm(last_norm, batch_norm or norm.BatchNorm)
     init = _kernel_init(kernel_init)
     module = Mlp(tuple(widths), batch_norm, hidden_bias, last_bias, last, init, jnp.dtype(dtype))
     return network.from_linen(module)
+
+
+def _last_norm(kind: str, batch_norm: Callable) -> Callable:
+    if kind not in LAST_NORMS:
+        raise ValueError(f"unknown last_norm {kind!r}; choose {', '.join(LAST_NORMS)}, or None.")
+    use_scale, use_bias = LAST_NORMS[kind]
+    return functools.partial(batch_norm, use_scale=use_scale, use_bias=use_bias)
 
 
 def _kernel_init(kind: str | float) -> nn.initializers.Initializer:

@@ -73,4 +73,4 @@ def _affine(x, mean, var, scale, bias, eps) -> jax.Array:
         offset = offset + bias.reshape((1,) * (var.ndim - 1) + bias.shape)
     pad = (1,) * (x.ndim - factor.ndim)
     factor, offset = factor.reshape(pad + factor.shape), offset.reshape(pad + offset.shape)
-    return x * factor.astype(x.dtype) + offset.astype(x.dtype)
+    return (x.astype(jnp.float32) * factor + offset).astype(x.dtype)  # bfloat16 rounds once

@@ -23,6 +23,7 @@ class Block(nn.Module):
     """Two 3x3 convolutions, or 1x1, 3x3 and four times wider 1x1, beside a shortcut."""
 
     width: int
+    inner_width: int
     stride: int
     bottleneck: bool
     conv: Callable
@@ -34,7 +35,8 @@ class Block(nn.Module):
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         width, stride = self.width, self.stride
         if self.bottleneck:
-            layers = [(width, 1, 1), (width, 3, stride), (4 * width, 1, 1)]
+            inner = self.inner_width
+            layers = [(inner, 1, 1), (inner, 3, stride), (4 * width, 1, 1)]
         else:
             layers = [(width, 3, stride), (width, 3, 1)]
         y = x
@@ -54,6 +56,7 @@ class ResNet(nn.Module):
     """Images [B, H, W, C] to features [B, F], the mean over the last map's positions.
 
     stages: blocks in each stage; widths: their channels, before the bottleneck's factor 4.
+    inner_width: times the channels of a bottleneck's 3x3 convolution (2: torchvision's wide nets).
     stem: "imagenet" (7x7 / 2 and 3x3 max pool / 2) or "cifar" (3x3, no pool).
     padding: "same" (TensorFlow, Haiku: BYOL), "torch" (symmetric: MoCo, InstDisc), or "fixed"
         (symmetric convolutions with a SAME pool: SimCLR).
@@ -64,6 +67,7 @@ class ResNet(nn.Module):
     stages: tuple[int, ...]
     widths: tuple[int, ...]
     bottleneck: bool
+    inner_width: float
     stem: str
     stem_width: int
     padding: str
@@ -81,6 +85,7 @@ class ResNet(nn.Module):
             for i in range(blocks):
                 x = Block(
                     width=width,
+                    inner_width=int(width * self.inner_width),
                     stride=2 if stage > 0 and i == 0 else 1,
                     bottleneck=self.bottleneck,
                     conv=conv,
@@ -120,6 +125,7 @@ def resnet(
     *,
     bottleneck: bool = False,
     width: float = 1,
+    inner_width: float = 1,
     widths: tuple[int, ...] = (64, 128, 256, 512),
     stem: str = "imagenet",
     stem_width: int = 64,
@@ -140,6 +146,7 @@ def resnet(
         stages=tuple(stages),
         widths=tuple(int(w * width) for w in widths),
         bottleneck=bottleneck,
+        inner_width=inner_width,
         stem=stem,
         stem_width=int(stem_width * width),
         padding=padding,

@@ -1,0 +1,342 @@
+"""Networks: sizes, paddings, batch norm on any number of devices, and torchvision's own numbers."""
+
+import functools
+import json
+import pathlib
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from byol_jax import networks
+
+REFERENCE = sorted((pathlib.Path(__file__).parent / "reference").glob("torchvision_resnet*.npz"))
+
+
+def _normal(seed, *shape):
+    return jax.random.normal(jax.random.key(seed), shape)
+
+
+def _init(net, x):
+    return jax.jit(net.init)(jax.random.key(1), x)
+
+
+def _apply(net, params, stats, x, *, train):
+    return jax.jit(net.apply, static_argnames="train")(params, stats, x, train=train)
+
+
+def _shapes(net, *image):
+    """The shapes of params and stats for images [H, W, C], with nothing computed."""
+    return jax.eval_shape(net.init, jax.random.key(0), jax.ShapeDtypeStruct((2, *image), "float32"))
+
+
+def _count(params, *names):
+    """How many numbers params hold, in all leaves or in those called one of `names`."""
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    return sum(leaf.size for path, leaf in leaves if not names or path[-1].key in names)
+
+
+# Residual networks
+
+
+@pytest.mark.parametrize(
+    ("net", "count"),
+    [  # torchvision's counts without the last layer
+        (networks.resnet18(), 11_176_512),
+        (networks.resnet50(), 23_508_032),
+        (networks.resnet50(inner_width=2), 66_834_240),
+    ],
+)
+def test_resnets_have_the_published_number_of_parameters(net, count):
+    assert _count(_shapes(net, 224, 224, 3)[0]) == count
+
+
+def test_twice_the_width_quadruples_every_convolution_but_the_first():
+    one, two = (_shapes(networks.resnet50(width=w), 224, 224, 3)[0] for w in (1, 2))
+    stem = _count(one["stem_conv"])
+    kernels, norms = _count(one, "kernel"), _count(one, "scale", "bias")
+    assert _count(two) == 4 * (kernels - stem) + 2 * stem + 2 * norms
+
+
+@pytest.mark.parametrize(("stem", "size", "positions"), [("imagenet", 7, 64), ("cifar", 3, 1024)])
+def test_the_stem_sets_the_first_kernel_and_the_size_of_the_map(stem, size, positions):
+    net = networks.resnet((1,), widths=(8,), stem=stem)
+    assert _shapes(net, 32, 32, 5)[0]["stem_conv"]["kernel"].shape == (size, size, 5, 64)
+    seen = []
+
+    def watch(next_call, args, kwargs, context):
+        y = next_call(*args, **kwargs)
+        if context.module.name == "stage1_block1":
+            seen.append(y.shape[1] * y.shape[2])
+        return y
+
+    with nn.intercept_methods(watch):
+        _shapes(net, 32, 32, 1)
+    assert seen == [positions]
+
+
+def _block(**options):
+    """A network of one small block."""
+    return networks.resnet((1,), **{"widths": (8,), "stem_width": 8, "stem": "cifar"} | options)
+
+
+def _drawn(net, *image):
+    """Params and stats that numpy draws, which compiles nothing."""
+    rng = np.random.default_rng(0)
+    return jax.tree.map(lambda leaf: rng.uniform(0.1, 1, leaf.shape), _shapes(net, *image))
+
+
+@functools.cache
+def _features(stem, stages, padding):
+    """Of the same images with the same parameters, whatever the padding."""
+    options = {"widths": (4, 8)[:stages], "stem_width": 4, "stem": stem}
+    net = networks.resnet((1,) * stages, padding=padding, **options)
+    params, stats = _drawn(net, 16, 16, 3)
+    return _apply(net, params, stats, _normal(0, 2, 16, 16, 3), train=False)[0]
+
+
+def _differ(a, b):
+    return np.abs(a / b - 1).max() > 1e-3
+
+
+def test_same_and_torch_padding_agree_at_stride_1_and_differ_at_stride_2():
+    np.testing.assert_array_equal(*(_features("cifar", 1, p) for p in ("same", "torch")))
+    assert _differ(*(_features("cifar", 2, p) for p in ("same", "torch")))
+
+
+def test_fixed_padding_is_torchs_but_for_the_pool_which_is_same():
+    np.testing.assert_array_equal(*(_features("cifar", 2, p) for p in ("fixed", "torch")))
+    assert _differ(*(_features("imagenet", 1, p) for p in ("fixed", "torch")))
+
+
+@pytest.mark.parametrize("bottleneck", [False, True])
+def test_zero_last_scale_starts_a_block_as_relu_of_its_shortcut(bottleneck):
+    width = 4 if bottleneck else 16
+    options = {"widths": (width,), "bottleneck": bottleneck, "stem_width": 16, "stem": "cifar"}
+    images = _normal(0, 2, 8, 8, 3)
+    with_block = networks.resnet((1,), zero_last_scale=True, **options)
+    params, stats = _init(with_block, images)
+    stem_alone = networks.resnet((), **options | {"widths": ()})  # its ReLU is done already
+    want, _ = _apply(stem_alone, params, stats, images, train=True)
+    got, _ = _apply(with_block, params, stats, images, train=True)
+    np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("always", "want"), [(False, set()), (True, {"stage1_block1"})])
+def test_always_project_puts_a_convolution_in_a_shortcut_that_needs_none(always, want):
+    net = networks.resnet18(stem="cifar", always_project=always)
+    params = _shapes(net, 32, 32, 3)[0]
+    shortcuts = {name for name, block in params.items() if "shortcut_conv" in block}
+    assert shortcuts == want | {f"stage{i}_block1" for i in (2, 3, 4)}
+
+
+def test_features_are_float32_whatever_the_network_computes_in():
+    images = _normal(0, 2, 8, 8, 3)
+    half, full = (_block(dtype=d) for d in ("bfloat16", "float32"))
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(_shapes(half, 8, 8, 3))} == {"float32"}
+    params, stats = _drawn(half, 8, 8, 3)
+    got, want = (_apply(net, params, stats, images, train=True)[0] for net in (half, full))
+    assert got.dtype == jnp.float32
+    np.testing.assert_allclose(got, want, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("option", ["stem", "padding"])
+def test_an_unknown_option_of_a_resnet_names_the_known_ones(option):
+    with pytest.raises(ValueError, match=rf"unknown {option} 'odd'; choose one of \w+, "):
+        networks.resnet18(**{option: "odd"})
+
+
+# Batch norm
+
+
+def _norm(**options):
+    """A batch norm, its scale and bias perturbed, and x [8, 3, 5] far from standard."""
+    net = networks.from_linen(networks.BatchNorm(**options))
+    params = {"scale": 1 + _normal(1, 5) / 4, "bias": _normal(2, 5)}
+    stats = {"mean": _normal(3, 5), "var": 1 + jnp.abs(_normal(4, 5))}
+    return net, params, stats, 3.0 * _normal(5, 8, 3, 5) + 1.0
+
+
+def _numpy(tree):
+    """The tree in float64, free of JAX's strict ranks."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), tree)
+
+
+def _over_4_devices(**options):
+    """What a batch norm gives for x dealt over 4 devices, and its statistics on each."""
+    net, params, stats, x = _norm(**options)
+    apply = jax.vmap(lambda x: net.apply(params, stats, x, train=True), axis_name="d")
+    y, moved = jax.jit(apply)(x.reshape(4, 2, 3, 5))
+    return y.reshape(x.shape), moved
+
+
+def _assert_close(got, want):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), got, want)
+
+
+@pytest.mark.parametrize("unbiased", [False, True])
+def test_synced_batch_norm_on_4_devices_is_that_of_the_whole_batch(unbiased):
+    net, params, stats, x = _norm(unbiased=unbiased)
+    y, moved = _apply(net, params, stats, x, train=True)
+    got, everywhere = _over_4_devices(axis_name="d", unbiased=unbiased)
+    _assert_close(got, y)
+    _assert_close(everywhere, jax.tree.map(lambda leaf: jnp.stack([leaf] * 4), moved))
+
+
+def test_4_groups_on_one_device_are_4_devices_unsynced():
+    net, params, stats, x = _norm(groups=4, unbiased=True)
+    y, moved = _apply(net, params, stats, x, train=True)
+    got, each = _over_4_devices(unbiased=True)
+    _assert_close(got, y)
+    _assert_close(jax.tree.map(lambda leaf: leaf.mean(axis=0), each), moved)
+
+
+@pytest.mark.parametrize("unbiased", [False, True])
+def test_a_tenth_of_the_running_statistics_is_new(unbiased):
+    net, params, stats, x = _norm(unbiased=unbiased)
+    _, moved = _apply(net, params, stats, x, train=True)
+    rows, old = _numpy(x).reshape(24, 5), _numpy(stats)
+    new = {"mean": rows.mean(axis=0), "var": rows.var(axis=0, ddof=int(unbiased))}
+    _assert_close(moved, {name: 0.9 * old[name] + 0.1 * new[name] for name in new})
+
+
+def test_training_normalizes_by_the_biased_variance_of_the_batch():
+    net, params, stats, x = _norm(unbiased=True)
+    y, _ = _apply(net, params, stats, x, train=True)
+    p, x = _numpy((params, x))
+    rows = x.reshape(24, 5)
+    unit = (x - rows.mean(axis=0)) / np.sqrt(rows.var(axis=0) + 1e-5)
+    _assert_close(y, unit * p["scale"] + p["bias"])
+
+
+def test_inference_normalizes_by_the_running_statistics_and_keeps_them():
+    net, params, stats, x = _norm(groups=3)  # which do not divide 8: inference does not group
+    y, kept = net.apply(params, stats, x, train=False)
+    p, s, x = _numpy((params, stats, x))
+    _assert_close(y, (x - s["mean"]) / np.sqrt(s["var"] + 1e-5) * p["scale"] + p["bias"])
+    assert kept is stats
+
+
+def test_batch_norm_in_bfloat16_rounds_once_at_the_end():
+    net, params, stats, x = _norm()
+    stats = {"mean": stats["mean"] + 100.0, "var": stats["var"]}
+    x = (x + 100.0).astype(jnp.bfloat16)
+    want, _ = _apply(net, params, stats, x.astype(jnp.float32), train=False)
+    got, _ = _apply(net, params, stats, x, train=False)
+    assert got.dtype == jnp.bfloat16
+    np.testing.assert_allclose(got.astype(jnp.float32), want, rtol=2**-8, atol=1e-5)
+
+
+def test_groups_that_do_not_divide_the_batch_say_what_to_choose():
+    net, params, stats, x = _norm(groups=3)
+    with pytest.raises(ValueError, match=r"8 examples .* 3 batch norm groups; choose a batch_size"):
+        _apply(net, params, stats, x, train=True)
+
+
+# Heads
+
+
+def test_a_head_maps_features_to_its_last_width():
+    x = _normal(0, 4, 6)
+    params, stats = _init(networks.mlp((7, 5, 3)), x)
+    kernels = [params[f"dense{i}"]["kernel"].shape for i in (1, 2, 3)]
+    assert kernels == [(6, 7), (7, 5), (5, 3)]
+    assert sorted(stats) == ["bn1", "bn2"]
+    assert _apply(networks.mlp((7, 5, 3)), params, stats, x, train=True)[0].shape == (4, 3)
+
+
+def test_a_head_of_one_width_is_a_linear_map():
+    x = _normal(0, 4, 6)
+    head = networks.mlp((3,), last_bias=False)
+    params, stats = _init(head, x)
+    assert stats == {} and _count(params) == 18
+    got, _ = _apply(head, params, stats, x, train=True)
+    np.testing.assert_allclose(got, x @ params["dense1"]["kernel"], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("last_norm", "learned"),
+    [("plain", set()), ("scale", {"scale"}), ("affine", {"scale", "bias"})],
+)
+def test_the_last_norm_makes_outputs_standard_and_learns_what_it_says(last_norm, learned):
+    x = _normal(0, 16, 6)
+    head = networks.mlp((8, 3), last_norm=last_norm, batch_norm=None)
+    params, stats = _init(head, x)
+    y, _ = _apply(head, params, stats, x, train=True)
+    assert set(params.get("bn2", {})) == learned and set(stats) == {"bn2"}
+    np.testing.assert_allclose(y.mean(axis=0), np.zeros(3), atol=1e-5)
+    np.testing.assert_allclose(y.std(axis=0), np.ones(3), atol=1e-2)
+
+
+def test_an_unknown_last_norm_names_the_known_ones():
+    with pytest.raises(ValueError, match="unknown last_norm 'odd'; choose scale, affine, plain"):
+        networks.mlp((8, 3), last_norm="odd")
+
+
+# torchvision's numbers
+
+
+def _weight(meta, number, name, shape):
+    """Tensor `number` of the state dict, by the formula in meta["weights"]."""
+    u = np.random.RandomState(1000 * meta["seed"] + number).uniform(-1, 1, shape)
+    if name.endswith("running_var"):
+        u = 1 + 0.4 * u
+    elif name.endswith("running_mean"):
+        u = 0.1 * u
+    elif len(shape) == 1:
+        u = 0.2 * u + name.endswith("weight")
+    else:
+        u = u * np.sqrt(6 / np.prod(shape[1:]))
+    return u.astype(np.float32)
+
+
+def _place(name):
+    """Where a torchvision tensor lives here: layer2.0.bn1.weight -> stage2_block1, bn1, scale."""
+    *path, leaf = name.split(".")
+    block = f"stage{path[0][-1]}_block{int(path[1]) + 1}" if len(path) > 1 else None
+    layer = {"0": "shortcut_conv", "1": "shortcut_bn"}.get(path[-1], path[-1])
+    ours = {"weight": "scale", "running_mean": "mean", "running_var": "var"}.get(leaf, leaf)
+    if "conv" in layer:
+        ours = "kernel"
+    path = (block, layer) if block else ({"conv1": "stem_conv", "bn1": "stem_bn"}[layer],)
+    return (*path, ours)
+
+
+def _from_torchvision(tensors):
+    """Params and stats from torchvision's names; its last layer is left out."""
+    params, stats = {}, {}
+    for name, tensor in tensors.items():
+        if name.startswith("fc.") or name.endswith("num_batches_tracked"):
+            continue
+        *path, leaf = _place(name)
+        node = stats if leaf in ("mean", "var") else params
+        for part in path:
+            node = node.setdefault(part, {})
+        node[leaf] = tensor.transpose(2, 3, 1, 0) if tensor.ndim == 4 else tensor
+    return params, stats
+
+
+@pytest.mark.parametrize("file", REFERENCE, ids=lambda file: file.stem)
+def test_the_bottleneck_resnet_is_torchvisions(file):
+    trace = np.load(file)
+    meta = json.loads(str(trace["meta"]))
+    names = zip(meta["state_dict_names"], meta["state_dict_shapes"], strict=True)
+    tensors = {name: _weight(meta, t, name, shape) for t, (name, shape) in enumerate(names)}
+    params, stats = _from_torchvision(tensors)
+    norm = functools.partial(networks.BatchNorm, unbiased=True)
+    inner_width = meta["width_per_group"] / 64
+    net = networks.resnet(
+        meta["layers"], bottleneck=True, inner_width=inner_width, batch_norm=norm, padding="torch"
+    )
+    got, _ = _apply(net, params, stats, trace["images"], train=False)
+    np.testing.assert_allclose(got, trace["eval/features"], rtol=1e-4, atol=1e-5)
+    got, moved = _apply(net, params, stats, trace["images"], train=True)
+    np.testing.assert_allclose(got, trace["train/features"], rtol=1e-4, atol=1e-5)
+    after = {k.removeprefix("after_train/"): trace[k] for k in trace if k.startswith("after")}
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+        moved,
+        _from_torchvision(after)[1],
+    )

@@ -20,7 +20,7 @@ def kernels(params: chex.ArrayTree) -> chex.ArrayTree:
     """The mask that is False at biases and at the scales of normalization: SimCLR, BYOL."""
 
     def is_kernel(path, _):
-        return path[-1].key not in ("bias", "scale")
+        return jax.tree_util.keystr(path[-1:], simple=True) not in ("bias", "scale")
 
     return jax.tree_util.tree_map_with_path(is_kernel, params)
 
@@ -126,9 +126,9 @@ def steps(
 ) -> optax.Schedule:
     """`peak`, multiplied by `factor` at the start of each of `epochs`."""
     del total_steps
-    return optax.piecewise_constant_schedule(
-        peak, {epoch * steps_per_epoch: factor for epoch in epochs}
-    )
+    pieces = {epoch * steps_per_epoch: factor for epoch in epochs}
+    schedule = optax.piecewise_constant_schedule(peak, pieces)
+    return lambda step: schedule(jnp.asarray(step, jnp.float32))  # it mixes floats with the step
 
 
 SCHEDULES = {"constant": constant, "cosine": cosine, "steps": steps}

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from byol_jax import metrics
+from byol_jax import metrics, optimizers
 from byol_jax.evaluation import features
 from byol_jax.evaluation.table import Row
 
@@ -103,10 +103,9 @@ def fit(
     zeros = Probe(jnp.zeros((inputs.shape[1], num_classes)), jnp.zeros(num_classes))
 
     def fit_one(learning_rate, weight_decay):
-        schedule = optax.cosine_decay_schedule(learning_rate, len(order))
-        optimizer = optax.chain(
-            optax.add_decayed_weights(weight_decay, mask=Probe(True, False)),
-            optax.sgd(schedule, momentum=0.9, nesterov=True),
+        schedule = optimizers.cosine(learning_rate, len(order), steps_per_epoch=1)
+        optimizer = optimizers.sgd(
+            schedule, weight_decay=weight_decay, nesterov=True, mask=optimizers.kernels
         )
 
         def step(carry, index):
@@ -132,10 +131,12 @@ def _logits(probe, inputs):
 
 @jax.jit
 def _accuracies(probes, inputs, labels):
-    """The accuracy of each of G probes: [G]."""
-    return jax.vmap(lambda probe: jnp.mean(metrics.accuracy(_logits(probe, inputs), labels)))(
-        probes
-    )
+    """The accuracy of each of G probes: [G]; one after another, for [G, N, classes] may not fit."""
+
+    def accuracy(probe):
+        return jnp.mean(metrics.accuracy(_logits(probe, inputs), labels))
+
+    return jax.lax.map(accuracy, probes)
 
 
 def _check_options(learning_rates, weight_decays, epochs, batch_size):

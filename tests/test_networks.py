@@ -270,6 +270,22 @@ def test_the_last_norm_makes_outputs_standard_and_learns_what_it_says(last_norm,
     np.testing.assert_allclose(y.std(axis=0), np.ones(3), atol=1e-2)
 
 
+@pytest.mark.parametrize(
+    ("kernel_init", "deviation", "largest"),
+    [("lecun", 0.1, 0.23), ("torch", 0.1 / 3**0.5, 0.1), (0.01, 0.01, 0.06)],
+)
+def test_kernel_init_sets_how_a_heads_weights_are_drawn(kernel_init, deviation, largest):
+    head = networks.mlp((50,), kernel_init=kernel_init)
+    kernel = head.init(jax.random.key(0), jnp.zeros((2, 100)))[0]["dense1"]["kernel"]
+    np.testing.assert_allclose(kernel.std(), deviation, rtol=0.05)
+    assert np.abs(kernel).max() <= largest
+
+
+def test_an_unknown_kernel_init_names_the_known_ones():
+    with pytest.raises(ValueError, match="unknown kernel_init 'odd'; choose lecun, torch"):
+        networks.mlp((8, 3), kernel_init="odd")
+
+
 def test_an_unknown_last_norm_names_the_known_ones():
     with pytest.raises(ValueError, match="unknown last_norm 'odd'; choose scale, affine, plain"):
         networks.mlp((8, 3), last_norm="odd")

@@ -118,6 +118,8 @@ def test_zero_last_scale_starts_a_block_as_relu_of_its_shortcut(bottleneck):
     images = _normal(0, 2, 8, 8, 3)
     with_block = networks.resnet((1,), zero_last_scale=True, **options)
     params, stats = _init(with_block, images)
+    scales = [params["stage1_block1"][f"bn{i}"]["scale"][0] for i in range(1, 3 + bottleneck)]
+    assert scales == [1.0] * (1 + bottleneck) + [0.0]  # the last alone, or no gradient would pass
     stem_alone = networks.resnet((), **options | {"widths": ()})  # its ReLU is done already
     want, _ = _apply(stem_alone, params, stats, images, train=True)
     got, _ = _apply(with_block, params, stats, images, train=True)

@@ -20,7 +20,9 @@ def _filter(image, weights, axis, padding):
     """The weighted sum of the image's shifts along one axis; weights are [odd]."""
     radius, length = len(weights) // 2, image.shape[axis]
     margins = [(radius, radius) if a == axis else (0, 0) for a in range(3)]
-    padded = jnp.pad(image, margins, mode=_PAD_MODES[padding])
+    # Each pixel is read once per tap; without barriers XLA:CPU also computes it once per tap.
+    padded = jnp.pad(jax.lax.optimization_barrier(image), margins, mode=_PAD_MODES[padding])
+    padded = jax.lax.optimization_barrier(padded)
     shifts = (jax.lax.slice_in_dim(padded, i, i + length, axis=axis) for i in range(len(weights)))
     return sum(weight * shift for weight, shift in zip(weights, shifts, strict=True))
 

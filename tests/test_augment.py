@@ -1,0 +1,311 @@
+"""Augmentation: the authors' recorded numbers, hand-worked images, chances, and every preset."""
+
+import functools
+import inspect
+import os
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from byol_jax import augment
+
+FOLDER = pathlib.Path(
+    os.environ.get("BYOL_JAX_REFERENCE", pathlib.Path(__file__).parent / "reference")
+)
+RANDOM = sorted(name for name in dir(augment) if name.startswith("random_"))
+JITTER = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.2, "hue": 0.1}
+OPTIONS = {"random_resized_crop": {"size": 16}, "random_color_jitter": JITTER}
+CORES = {
+    "brightness": lambda p: functools.partial(augment.add_brightness, delta=float(p)),
+    "contrast": lambda p: functools.partial(augment.contrast, factor=float(p)),
+    "saturation": lambda p: functools.partial(augment.saturation, factor=float(p)),
+    "hue": lambda p: functools.partial(augment.hue, delta=float(p)),
+    "grayscale": lambda p: augment.grayscale,
+    "hflip": lambda p: augment.flip,
+    "solarize": lambda p: functools.partial(augment.solarize, threshold=float(p)),
+}
+
+
+def noise(*shape, seed=0):
+    return jax.random.uniform(jax.random.key(seed), shape)
+
+
+def keys(count, seed=1):
+    return jax.random.split(jax.random.key(seed), count)
+
+
+def traces(kind):
+    """(images, key, what the authors' code made of them) for all files of a kind."""
+    files = sorted(FOLDER.glob(f"augment_{kind}*.npz"))
+    assert files, f"no augment_{kind}*.npz in {FOLDER}"
+    for file in files:
+        with np.load(file) as trace:
+            for key in set(trace.files) - {"images", "meta"}:
+                yield jnp.asarray(trace["images"]), key, trace[key]
+
+
+def test_colors_and_blur_equal_byols_code():
+    for images, key, wanted in traces("byol"):
+        name, _, parameter = key.removeprefix("byol_").partition("/")
+        if name == "blur":
+            taps = 2 * int(images.shape[1] / 10 / 2) + 1
+            core = functools.partial(augment.blur, sigma=float(parameter), kernel_size=taps)
+        else:
+            core = CORES[name](parameter)
+        np.testing.assert_allclose(jax.vmap(core)(images), wanted, atol=2e-5, err_msg=key)
+
+
+def torchvision_core(name, parameter):
+    if name.startswith("resized_crop"):
+        box, size = parameter.split("/")
+        box, method = jnp.array([int(x) for x in box.split(",")]), name.split("_")[-1]
+        how = {"size": int(size), "method": method, "antialias": True}
+        return lambda image: augment.crop_and_resize(image, box, **how)
+    if name.startswith("blur"):
+        how = {"sigma": float(parameter), "kernel_size": int(name[6:]), "padding": "reflect"}
+        return functools.partial(augment.blur, **how)
+    if name == "brightness":
+        return functools.partial(augment.scale_brightness, factor=float(parameter))
+    flags = {"contrast": {"per_channel": False}, "saturation": {"hsv": False}}.get(name, {})
+    return functools.partial(CORES[name](parameter), **flags)
+
+
+def test_operations_equal_torchvisions():
+    for images, key, wanted in traces("torchvision"):
+        core = torchvision_core(*key.removeprefix("tv_").partition("/")[::2])
+        ours = jnp.clip(jax.vmap(core)(images), 0.0, 1.0)
+        np.testing.assert_allclose(ours, np.clip(wanted, 0, 1), atol=2e-5, err_msg=key)
+
+
+def test_hand_worked_pixels():
+    image = jnp.array([[[0.2, 0.4, 0.8], [1.0, 0.0, 0.5]]])
+    np.testing.assert_array_equal(augment.flip(image), image[:, jnp.array([1, 0])])
+    solar = [[[0.2, 0.4, 0.2], [0.0, 0.0, 0.5]]]
+    np.testing.assert_allclose(augment.solarize(image), solar, atol=1e-6)
+    turned = [[[0.8, 0.2, 0.4], [0.5, 1.0, 0.0]]]  # a third of a turn: red is written to green
+    np.testing.assert_allclose(augment.hue(image, delta=1 / 3), turned, atol=1e-6)
+    grey = augment.grayscale(image)
+    np.testing.assert_allclose(grey[0, 1], [0.2989 + 0.057] * 3, atol=1e-6)
+    np.testing.assert_allclose(
+        augment.contrast(image, factor=0.0)[0, 0], [0.6, 0.2, 0.65], atol=1e-6
+    )
+    full = augment.saturation(image, factor=9.0)  # blue is the value; red, the smallest, meets 0
+    np.testing.assert_allclose(full[0, 0], [0.0, 0.8 - 0.4 / 0.75, 0.8], atol=1e-6)
+    normal = augment.normalize(image, mean=(0.2, 0.4, 0.8), std=(1.0, 2.0, 0.1))
+    np.testing.assert_allclose(normal[0], [[0, 0, 0], [0.8, -0.2, -3.0]], atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["bilinear", "bicubic"])
+def test_crop_is_cutting_out_then_resizing(method):
+    image = noise(20, 24, 3)
+    whole = jnp.array([0.0, 0.0, 20.0, 24.0])
+    same = augment.crop_and_resize(image, whole, size=(20, 24), method=method)
+    np.testing.assert_allclose(same, image, atol=1e-6)
+    cut = augment.crop_and_resize(image, jnp.array([3, 5, 7, 9]), size=(7, 9), method=method)
+    np.testing.assert_allclose(cut, image[3:10, 5:14], atol=1e-6)
+    for antialias in (False, True):
+        for size in ((5, 6), (19, 11)):
+            how = {"size": size, "method": method, "antialias": antialias}
+            ours = augment.crop_and_resize(image, jnp.array([3, 5, 7, 9]), **how)
+            shape = (*size, 3)
+            theirs = jax.image.resize(image[3:10, 5:14], shape, method, antialias=antialias)
+            np.testing.assert_allclose(ours, jnp.clip(theirs, 0, 1), atol=2e-6)
+
+
+def test_half_a_pixel_of_box_is_half_a_step():
+    ramp = jnp.broadcast_to(jnp.arange(8.0)[None, :, None] / 10, (8, 8, 1))
+    out = augment.crop_and_resize(ramp, jnp.array([0.0, 1.5, 8.0, 4.0]), size=(8, 4))
+    np.testing.assert_allclose(out[0, :, 0], [0.15, 0.25, 0.35, 0.45], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "padding, mode", [("same", "constant"), ("edge", "nearest"), ("reflect", "mirror")]
+)
+def test_blur_is_scipys_gaussian(padding, mode):
+    image = noise(24, 20, 2)
+    ours = augment.blur(image, sigma=1.3, kernel_size=11, padding=padding)
+    theirs = ndimage.gaussian_filter(image, (1.3, 1.3, 0), mode=mode, radius=(5, 5, 0))
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_blur_of_a_point_is_round_and_keeps_its_light():
+    point = jnp.zeros((15, 15, 1)).at[7, 7].set(1.0)
+    blurred = augment.blur(point, sigma=2.0, kernel_size=7)
+    np.testing.assert_allclose(jnp.sum(blurred), 1.0, atol=1e-6)
+    np.testing.assert_allclose(blurred, blurred.swapaxes(0, 1), atol=1e-7)
+    np.testing.assert_array_equal(blurred[:4], jnp.zeros((4, 15, 1)))
+
+
+def test_random_operations_take_the_key_first_and_options_by_keyword():
+    for name in RANDOM:
+        parameters = list(inspect.signature(getattr(augment, name)).parameters.values())
+        positional = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+        assert positional == (["key"] if name == "random_box" else ["key", "image"]), name
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in RANDOM if n not in ("random_box", "random_resized_crop")]
+)
+def test_probability_is_the_share_of_changed_images(name):
+    image = noise(20, 20, 3)
+    operation = functools.partial(getattr(augment, name), **OPTIONS.get(name, {}))
+
+    def changed(key, probability):
+        return jnp.any(operation(key, image, probability=probability) != image)
+
+    chance = functools.partial(changed, probability=0.3)
+    share = jnp.mean(jax.jit(jax.vmap(chance))(keys(1000)), dtype=jnp.float32)
+    assert 0.25 < share < 0.35  # 3.4 standard deviations
+    off = operation(jax.random.key(0), image, probability=0.0)
+    np.testing.assert_array_equal(off, image)
+    with pytest.raises(ValueError, match="probability"):
+        operation(jax.random.key(0), image, probability=1.5)
+
+
+@pytest.mark.parametrize("attempts", [1, 10])
+def test_random_boxes_lie_inside_and_have_the_area_asked_for(attempts):
+    how = {"height": 200, "width": 200, "area": (0.2, 0.5), "attempts": attempts}
+    boxes = jax.vmap(functools.partial(augment.random_box, **how))(keys(2000))
+    top, left, height, width = np.asarray(boxes).T
+    assert min(top.min(), left.min()) >= 0
+    assert max((top + height).max(), (left + width).max()) <= 200
+    share, ratio = height * width / 200**2, width / height
+    assert share.min() > 0.195 and share.max() < 0.505
+    assert ratio.min() > 0.74 and ratio.max() < 1.35
+    assert abs(share.mean() - 0.35) < 0.01
+    assert abs(np.log(ratio).mean()) < 0.02  # log-uniform: as often wide as tall
+
+
+def test_a_box_that_never_fits_is_clipped_once_or_central_after_retries():
+    how = {"height": 10, "width": 100, "area": (1.0, 1.0)}
+    once = augment.random_box(jax.random.key(3), attempts=1, **how)
+    assert once[2] == 10 and 27 <= once[3] <= 37
+    np.testing.assert_array_equal(
+        augment.random_box(jax.random.key(3), attempts=10, **how), [0, 43, 10, 13]
+    )
+
+
+def test_jitter_runs_its_operations_in_every_order():
+    image = noise(6, 6, 3)
+    on = functools.partial(augment.random_color_jitter, image=image, probability=1.0)
+    jittered = jax.vmap(lambda key: on(key, **JITTER))(keys(64))
+    assert jittered.min() >= 0 and jittered.max() <= 1
+    # Scaling brightness to 0 then contrast gives black; every draw of one operation is that one.
+    dark = jax.vmap(lambda key: on(key, brightness=0.4, contrast=0, saturation=0, hue=0))(keys(64))
+    shift = np.asarray(dark - image[None])
+    free = (np.asarray(dark) > 0) & (np.asarray(dark) < 1)
+    spread = np.ma.array(shift, mask=~free).reshape(64, -1)
+    np.testing.assert_allclose(spread.max(axis=1), spread.min(axis=1), atol=1e-6)
+    still = on(jax.random.key(0), brightness=0, contrast=0, saturation=0, hue=0)
+    np.testing.assert_array_equal(still, image)
+
+
+def test_orders_are_all_drawn_and_as_often():
+    from byol_jax.augment import jitter
+
+    def digit(d):
+        return lambda image: 10.0 * image + d
+
+    def order(key):
+        return jitter._in_random_order(
+            key, jnp.zeros(()), [digit(1.0), digit(2.0), digit(3.0)], digit(4.0)
+        )
+
+    drawn, counts = np.unique(jax.jit(jax.vmap(order))(keys(4800)), return_counts=True)
+    assert len(drawn) == 24 and {"".join(sorted(str(int(d)))) for d in drawn} == {"1234"}
+    assert counts.min() > 140 and counts.max() < 260  # 200 expected, standard deviation 14
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_any_number_of_channels_stays_in_range(channels):
+    images = noise(6, 24, 20, channels)
+    everything = {"blur_probability": 0.5, "solarize_probability": 0.5, "method": "bicubic"}
+    for flags in (True, False):
+        names = ("additive_brightness", "per_channel_contrast", "hsv_saturation")
+        settings = everything | dict.fromkeys(names, flags) | {"size": (16, 12)}
+        views = jax.jit(jax.vmap(augment.pipeline(**settings)))(keys(6), images)
+        assert views.shape == (6, 16, 12, channels) and views.dtype == jnp.float32
+        assert views.min() >= 0 and views.max() <= 1
+    grey = augment.grayscale(images[0])
+    if channels == 1:
+        np.testing.assert_array_equal(grey, images[0])
+    else:
+        np.testing.assert_array_equal(grey[..., 0], grey[..., -1])
+
+
+def test_jit_and_vmap_equal_a_loop():
+    view = augment.preset("byol_2", size=24)
+    images = noise(4, 32, 32, 3)
+    batched = jax.jit(jax.vmap(view))(keys(4), images)
+    one = jax.jit(view)
+    loop = jnp.stack([one(key, image) for key, image in zip(keys(4), images)])
+    np.testing.assert_allclose(batched, loop, atol=1e-4)  # after division by std
+
+
+@pytest.mark.parametrize("name", augment.PRESETS)
+def test_every_preset_makes_views(name):
+    images = (255 * noise(4, 32, 32, 3)).astype(jnp.uint8)
+    views = jax.jit(jax.vmap(augment.preset(name, size=32)))(keys(4), images)
+    assert views.shape == (4, 32, 32, 3) and views.dtype == jnp.float32
+    assert jnp.all(jnp.isfinite(views))
+    as_it_is = jnp.array_equal(views, augment.to_float(images))
+    assert as_it_is == (name == "plain")
+
+
+def test_an_operations_draws_do_not_depend_on_the_others():
+    image, key = noise(32, 32, 3), jax.random.key(5)
+    everything = {"order": ("crop", "flip", "jitter"), "size": 16}
+    off = augment.pipeline(**everything, flip_probability=0.0, jitter_probability=0.0)
+    np.testing.assert_array_equal(
+        off(key, image), augment.pipeline(order=("crop",), size=16)(key, image)
+    )
+
+
+def test_preset_overrides_and_strength():
+    image, key = noise(32, 32, 3), jax.random.key(2)
+    settings = {"size": 32, "blur_probability": 0.0}
+    half = augment.preset("simclr", strength=0.5, **settings)(key, image)
+    np.testing.assert_array_equal(half, augment.preset("simclr_cifar")(key, image))
+    assert not np.array_equal(half, augment.preset("simclr", **settings)(key, image))
+
+
+def test_integers_become_shares_of_full_scale():
+    for kind, full in ((jnp.uint8, 255), (jnp.uint16, 65535)):
+        image = augment.to_float(jnp.array([[[0], [full]]], kind))
+        np.testing.assert_array_equal(image, [[[0.0], [1.0]]])
+    with pytest.raises(TypeError, match="int32"):
+        augment.to_float(jnp.zeros((2, 2, 1), jnp.int32))
+
+
+def test_evaluation_view_keeps_the_centre():
+    image = noise(32, 48, 3)
+    same = augment.evaluation_view(size=32)(image[:, :32])
+    np.testing.assert_array_equal(same, image[:, :32])
+    np.testing.assert_array_equal(augment.evaluation_view(size=32)(image), image[:, 8:40])
+    middle = augment.evaluation_view(size=16, proportion=0.5)(image)
+    np.testing.assert_array_equal(middle, image[8:24, 16:32])
+    half = augment.evaluation_view(size=16, mean=(0.5,), std=(0.5,))(image)
+    assert half.shape == (16, 16, 3) and half.min() < 0
+
+
+def test_mistakes_are_named():
+    with pytest.raises(ValueError, match="'blurr'.*solarize"):
+        augment.pipeline(order=("crop", "blurr"))
+    with pytest.raises(ValueError, match="'byol'.*byol_1"):
+        augment.preset("byol")
+    with pytest.raises(TypeError, match="colour"):
+        augment.pipeline(colour=1)
+    with pytest.raises(ValueError, match="both"):
+        augment.pipeline(mean=(0.5,))
+    with pytest.raises(ValueError, match="odd"):
+        augment.blur(noise(8, 8, 1), sigma=1.0, kernel_size=4)
+    with pytest.raises(ValueError, match="channels"):
+        augment.normalize(noise(8, 8, 1), mean=(0.1, 0.2, 0.3), std=(1.0, 1.0, 1.0))
+    with pytest.raises(ValueError, match="bicubic"):
+        augment.resize(noise(8, 8, 1), size=4, method="lanczos")
+    with pytest.raises(ValueError, match="larger"):
+        augment.center_crop(noise(8, 8, 1), size=9)

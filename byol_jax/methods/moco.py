@@ -76,8 +76,7 @@ def moco(
     def remember(memory, params, kept, step):
         del step
         target = ema.update(memory.target, params, decay=decay)
-        return Memory(
-            target, ring_buffer.push(memory.queue, collectives.all_gather(kept, axis_name))
-        )
+        keys = collectives.all_gather(kept, axis_name)
+        return Memory(target, ring_buffer.push(memory.queue, keys))
 
     return base.Method(init, forward, objective, remember, coupled=False)

@@ -1,1 +1,7 @@
-"""."""
+"""What a run tells: metrics on disk, a progress bar, and a summary at the start."""
+
+from byol_jax.report.progress import Progress
+from byol_jax.report.summary import leaves_text, show
+from byol_jax.report.writer import Writer
+
+__all__ = ["Progress", "Writer", "leaves_text", "show"]

@@ -1,0 +1,5 @@
+"""python -m byol_jax"""
+
+from byol_jax import main
+
+main.run()

@@ -1,0 +1,233 @@
+"""Turns a config into parts: the one place where a section's names meet the functions they mean."""
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from ml_collections import ConfigDict
+
+from byol_jax import augment, methods, networks, optimizers, probe
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+class Parts(NamedTuple):
+    """What an experiment is made of.
+
+    make_views(keys, images) -> tuple of views; evaluation_view(images) -> float [B, h, w, C].
+    encode(params, stats, images) -> what is evaluated, [B, F].  schedule: step -> learning rate.
+    mask: of the optimizer, params -> pytree of bool.
+    """
+
+    method: methods.Method
+    optimizer: optax.GradientTransformation
+    make_views: Callable
+    evaluation_view: Callable
+    encode: Callable
+    schedule: optax.Schedule
+    peak_learning_rate: float
+    mask: Callable
+    online_probe: probe.Probe | None
+    total_steps: int
+    steps_per_epoch: int
+
+
+def build(
+    config: ConfigDict, *, num_examples: int, num_classes: int | None, axis_name: str | None
+) -> Parts:
+    """The parts of `config` for a training split of num_examples, num_classes None if unlabelled.
+
+    Raises ValueError, naming what would be accepted, for an unknown name or argument.
+    """
+    if num_examples < config.batch_size:
+        raise ValueError(
+            f"batch_size ({config.batch_size}) is larger than the {num_examples} training "
+            "examples; choose a smaller one."
+        )
+    steps_per_epoch = num_examples // config.batch_size
+    total_steps = max(round(config.epochs * steps_per_epoch), 1)
+    nets = _networks(config, axis_name)
+    derived = {"num_examples": num_examples, "total_steps": total_steps, "axis_name": axis_name}
+    method = _method(config, nets, derived, num_classes)
+    peak, schedule = _schedule(config.schedule, config.batch_size, total_steps, steps_per_epoch)
+    optimizer, mask = _optimizer("optimizer", config.optimizer, learning_rate=schedule)
+    online_probe = None
+    if num_classes is not None:
+        online_probe = probe.Probe(num_classes, _optimizer("probe", config.probe)[0])
+    evaluation_view = _evaluation_view(config)
+    return Parts(
+        method=method,
+        optimizer=optimizer,
+        make_views=_make_views(config.views),
+        evaluation_view=evaluation_view,
+        encode=_encode(config.evaluate.on, nets, evaluation_view),
+        schedule=schedule,
+        peak_learning_rate=peak,
+        mask=mask,
+        online_probe=online_probe,
+        total_steps=total_steps,
+        steps_per_epoch=steps_per_epoch,
+    )
+
+
+def call(section: str, factories: Mapping[str, Callable], given: Mapping[str, Any], **derived):
+    """Calls factories[given["name"]] with the rest of `given`, and with what it takes of derived.
+
+    Raises ValueError for a name that is not there and for an argument that the factory lacks.
+    """
+    arguments = dict(given)
+    name = arguments.pop("name", None)
+    if name not in factories:
+        known = ", ".join(sorted(factories))
+        raise ValueError(
+            f"unknown {section} {name!r}{_near(name, factories)}; config.{section}.name is one of "
+            f"{known}."
+        )
+    factory = factories[name]
+    parameters = inspect.signature(factory).parameters
+    for argument in arguments:
+        check_argument(section, name, argument, [p for p in parameters if p not in derived])
+    derived = {key: value for key, value in derived.items() if key in parameters}
+    return factory(**derived, **arguments)
+
+
+def check_argument(section: str, name: str, argument: str, accepted: list[str]) -> None:
+    """Raises ValueError when `argument` is not among those accepted, naming the nearest."""
+    if argument not in accepted:
+        raise ValueError(
+            f"config.{section}.{argument}: {name} takes no {argument!r}"
+            f"{_near(argument, accepted)}; it takes {', '.join(sorted(accepted))}."
+        )
+
+
+def _near(word, known) -> str:
+    near = difflib.get_close_matches(str(word), list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _networks(config, axis_name) -> dict[str, networks.Network]:
+    if config.precision not in PRECISIONS:
+        raise ValueError(f"precision {config.precision!r} must be one of {', '.join(PRECISIONS)}.")
+    arguments = dict(config.batch_norm)
+    sync = arguments.pop("sync", True)
+    accepted = [f for f in networks.BatchNorm.__dataclass_fields__ if f not in ("parent", "name")]
+    for argument in arguments:
+        check_argument("batch_norm", "batch norm", argument, [*accepted, "sync"])
+    norm = functools.partial(
+        networks.BatchNorm, axis_name=axis_name if sync else None, **arguments
+    )
+    encoder = call(
+        "encoder", networks.ENCODERS, config.encoder, batch_norm=norm, dtype=config.precision
+    )
+    nets = {"encoder": encoder}
+    for head in ("projector", "predictor"):
+        if head in config:
+            nets[head] = _head(head, config[head], norm, config.precision)
+    return nets
+
+
+def _head(section, given, norm, precision):
+    arguments = {"name": "mlp", **given}
+    use = {True: norm, False: None}[arguments.pop("batch_norm", True)]
+    return call(section, {"mlp": networks.mlp}, arguments, batch_norm=use, dtype=precision)
+
+
+def _method(config, nets, derived, num_classes):
+    factory = methods.METHODS.get(config.method.get("name"))
+    if config.method.get("capacity", config.batch_size) < config.batch_size:
+        raise ValueError(
+            f"the queue (method.capacity {config.method.capacity}) is smaller than batch_size "
+            f"({config.batch_size}), whose keys enter it at once; choose {config.batch_size} or more."
+        )
+    if factory is not None and "predictor" in nets:
+        check_argument("predictor", config.method.name, "predictor", [*_parameters(factory)])
+    if config.method.get("name") == "supervised" and num_classes is None:
+        raise ValueError(
+            f"the method 'supervised' needs labels and data set {config.data.name!r} has none; "
+            "choose a self-supervised method, or prepare it from subfolders named after classes."
+        )
+    return call("method", methods.METHODS, config.method, **nets, **derived)
+
+
+def _parameters(factory):
+    return inspect.signature(factory).parameters
+
+
+def _schedule(given, batch_size, total_steps, steps_per_epoch):
+    arguments = dict(given)
+    rate = arguments.pop("learning_rate", None)
+    scaling = arguments.pop("scaling", "linear")
+    scales = {"none": 1.0, "linear": batch_size / 256, "sqrt": batch_size**0.5}
+    if rate is None or scaling not in scales:
+        raise ValueError(
+            f"config.schedule has learning_rate {rate} and scaling {scaling!r}; it needs a "
+            f"learning_rate, and a scaling of {', '.join(scales)}."
+        )
+    peak = rate * scales[scaling]
+    run = {"peak": peak, "total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
+    return peak, call("schedule", optimizers.SCHEDULES, arguments, **run)
+
+
+def _optimizer(section, given, **derived):
+    arguments = dict(given)
+    if "mask" in arguments:
+        kind = arguments["mask"]
+        if kind not in optimizers.MASKS:
+            raise ValueError(
+                f"config.{section}.mask {kind!r} must be one of {', '.join(optimizers.MASKS)}."
+            )
+        arguments["mask"] = optimizers.MASKS[kind]
+    optimizer = call(section, optimizers.OPTIMIZERS, arguments, **derived)
+    factory = optimizers.OPTIMIZERS[arguments["name"]]
+    return optimizer, arguments.get("mask", _parameters(factory)["mask"].default)
+
+
+def _make_views(sections) -> Callable:
+    views = [_view(f"views.{name}", given) for name, given in sections.items()]
+    if not views:
+        raise ValueError("config.views is empty; give one section per view, each with a name.")
+
+    def make_views(keys, images):
+        def draw(number, view):
+            view_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, jnp.uint32(number))
+            return jax.vmap(view)(view_keys, images)
+
+        return tuple(draw(number, view) for number, view in enumerate(views))
+
+    return make_views
+
+
+def _view(section, given):
+    arguments = dict(given)
+    name = arguments.pop("name", None)
+    if name not in augment.PRESETS:
+        raise ValueError(
+            f"unknown {section} {name!r}{_near(name, augment.PRESETS)}; config.{section}.name is "
+            f"one of {', '.join(sorted(augment.PRESETS))}."
+        )
+    return augment.preset(name, **arguments)
+
+
+def _evaluation_view(config) -> Callable:
+    first = next(iter(config.views.values()))
+    shared = {key: first[key] for key in ("size", "mean", "std") if key in first}
+    return jax.vmap(augment.evaluation_view(**{**shared, **config.evaluate.view}))
+
+
+def _encode(on, nets, evaluation_view) -> Callable:
+    if on not in ("features", "projections"):
+        raise ValueError(f"config.evaluate.on {on!r} must be features or projections.")
+    chain = ["encoder"] if on == "features" else ["encoder", "projector"]
+
+    def encode(params, stats, images):
+        x = evaluation_view(images)
+        for name in chain:
+            x, _ = nets[name].apply(params[name], stats[name], x, train=False)
+        return x
+
+    return encode

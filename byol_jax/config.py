@@ -1,0 +1,65 @@
+"""The fields of an experiment and what they mean; a config file changes some of them."""
+
+from ml_collections import ConfigDict, config_dict
+
+
+def default() -> ConfigDict:
+    """What every experiment has. A section with a `name` picks that part; the rest of the section
+    are the keyword arguments of its factory.
+
+    Config files fill in `views`, `encoder`, `projector`, `method`, and `predictor` where the method
+    takes one; they may replace any other section whole.
+    """
+    return ConfigDict(
+        {
+            "seed": 0,
+            # An embedded data set, a folder that `prepare` made, or a name of TFDS in data_dir.
+            "data": {
+                "name": "fashion_mnist_10k",
+                "train_split": "train",
+                "test_split": "test",
+                "data_dir": config_dict.placeholder(str),
+                "image_size": config_dict.placeholder(int),  # where pictures differ in size
+            },
+            # Each an augmentation preset, in the order in which the method names its views.
+            "views": {},
+            "encoder": {"name": "resnet50"},
+            "projector": {},  # the arguments of networks.mlp; batch_norm: True or False
+            # sync: over all devices, or per device, there in so many groups.
+            "batch_norm": {"sync": True, "groups": 1},
+            "method": {"name": "byol"},
+            "optimizer": {"name": "sgd", "weight_decay": 1e-4, "mask": "kernels"},
+            # The peak: learning_rate times 1 ("none"), batch_size / 256 ("linear"), or
+            # sqrt(batch_size) ("sqrt").
+            "schedule": {"name": "cosine", "learning_rate": 0.03, "scaling": "linear"},
+            # The optimizer of the online probe, which learns where the data has labels.
+            "probe": {"name": "sgd", "learning_rate": 0.1},
+            "batch_size": 256,  # over all devices
+            "epochs": 100,
+            "microbatches": 1,  # of a device's batch; the gradient is that of the whole batch
+            "precision": "float32",  # of the networks: float32 or bfloat16
+            "log_every_steps": 50,
+            "checkpoint_every_steps": 1000,
+            "keep_checkpoints": 2,
+            "tensorboard": False,
+            # After training: on the encoder's features, or on the method's projections.
+            "evaluate": {
+                "protocols": ("knn", "linear"),
+                "on": "features",
+                "view": {},  # changes augment.evaluation_view; size, mean, std are the first view's
+                "baselines": ("untrained", "raw pixels"),
+                "options": {"knn": {"k": 20, "temperature": 0.1}},
+            },
+        }
+    )
+
+
+# What may change between two starts in one workdir: it changes no step that was done.
+FREE = (
+    "log_every_steps",
+    "checkpoint_every_steps",
+    "keep_checkpoints",
+    "tensorboard",
+    "evaluate",
+    "data.data_dir",
+)

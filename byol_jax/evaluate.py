@@ -1,0 +1,65 @@
+"""What the features of a run are worth, beside the same network untrained and raw pixels."""
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from byol_jax import build, checkpoint, data
+from byol_jax.evaluation import features, protocols, table
+from byol_jax.train_state import TrainState
+
+BASELINES = ("untrained", "raw pixels")
+
+
+def evaluate(
+    config: ConfigDict,
+    workdir: str,
+    parts: build.Parts,
+    sources: tuple[data.Source, data.Source],
+    states: dict[str, TrainState],
+) -> dict[str, list[table.Row]]:
+    """The protocols' rows for each state and for raw pixels, also written to evaluation.json.
+
+    sources: the training and the test split. states: by the name that they have in the table.
+    """
+    options = config.evaluate.to_dict()
+    wanted = [name for name in states if name == "learned" or name in options["baselines"]]
+    unknown = [name for name in options["baselines"] if name not in BASELINES]
+    if unknown:
+        raise ValueError(
+            f"config.evaluate.baselines has {unknown[0]!r}; there are {', '.join(BASELINES)}."
+        )
+    rows = {
+        name: _rows(sources, options, _encoder(parts, jax.device_get(states[name])))
+        for name in wanted
+    }
+    if "raw pixels" in options["baselines"]:
+        rows["raw pixels"] = _rows(sources, options, _pixels)
+    record = {name: [row._asdict() for row in found] for name, found in rows.items()}
+    step = int(states["learned"].step)
+    text = json.dumps({"step": step, "accuracy": record}, indent=2)
+    Path(workdir, "evaluation.json").write_text(text + "\n", encoding="utf-8")
+    return rows
+
+
+def _encoder(parts, state):
+    return jax.jit(lambda images: parts.encode(state.params, state.stats, images))
+
+
+def _pixels(images):
+    return np.asarray(images, np.float32).reshape(len(images), -1) / 255.0
+
+
+def _rows(sources, options, encode):
+    splits = []
+    for source in sources:
+        splits += [features.extract(encode, source.images), source.labels]
+    return protocols.evaluate(
+        *splits,
+        num_classes=sources[0].num_classes,
+        protocols=options["protocols"],
+        options={k: v for k, v in options["options"].items() if k in options["protocols"]},
+    )

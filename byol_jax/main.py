@@ -1,0 +1,88 @@
+"""The commands: python -m byol_jax train|evaluate|prepare."""
+
+import sys
+from pathlib import Path
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from byol_jax import runtime
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "A config file; --config.field=value overrides one of its fields."
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints, metrics and results go.")
+_SOURCE = flags.DEFINE_string("source", None, "prepare: a folder of pictures, or of IDX files.")
+_OUT = flags.DEFINE_string("out", None, "prepare: the data set to make, a new folder.")
+_MAX_TRAIN = flags.DEFINE_integer("max_train", None, "prepare: keep so many training pictures.")
+_MAX_TEST = flags.DEFINE_integer("max_test", None, "prepare: keep so many test pictures.")
+
+_USAGE = """usage:
+  python -m byol_jax train    --config=FILE --workdir=FOLDER [--config.field=value …]
+  python -m byol_jax evaluate --config=FILE --workdir=FOLDER [--config.field=value …]
+  python -m byol_jax prepare  --source=FOLDER --out=FOLDER [--max_train=N] [--max_test=N]"""
+
+
+def _train() -> None:
+    from byol_jax import train
+
+    _need("train", config=_CONFIG.value, workdir=_WORKDIR.value)
+    train.train(_CONFIG.value, _WORKDIR.value)
+
+
+def _evaluate() -> None:
+    from byol_jax import train
+
+    _need("evaluate", config=_CONFIG.value, workdir=_WORKDIR.value)
+    train.evaluate(_CONFIG.value, _WORKDIR.value)
+
+
+def _prepare() -> None:
+    from byol_jax import data
+
+    _need("prepare", source=_SOURCE.value, out=_OUT.value)
+    limits = {"max_train": _MAX_TRAIN.value, "max_test": _MAX_TEST.value}
+    report = data.prepare(_SOURCE.value, _OUT.value, **limits)
+    for line in report.unreadable:
+        print(f"unreadable, left out: {line}")
+    kept = ", ".join(f"{count} {split}" for split, count in report.kept.items())
+    classes = f"{len(report.classes)} classes" if report.classes else "no labels"
+    print(f"{_OUT.value}: {kept} pictures, {classes}; {len(report.unreadable)} unreadable.")
+
+
+COMMANDS = {"train": _train, "evaluate": _evaluate, "prepare": _prepare}
+
+
+def _need(command: str, **given) -> None:
+    missing = [f"--{name}" for name, value in given.items() if value is None]
+    if missing:
+        raise app.UsageError(f"{command} needs {' and '.join(missing)}.\n{_USAGE}")
+
+
+def _main(argv: list[str]) -> None:
+    command = argv[1] if len(argv) > 1 else "none"
+    if command not in COMMANDS or len(argv) > 2:
+        extra = f" and {argv[2:]}" if len(argv) > 2 else ""
+        raise app.UsageError(
+            f"the command was {command!r}{extra}; it is one of {', '.join(COMMANDS)}.\n{_USAGE}"
+        )
+    COMMANDS[command]()
+
+
+def find_config(argument: str) -> str:
+    """A --config argument that names no file here, but one that came with the package, names that.
+
+    So `--config=configs/quickstart.py` works outside a clone too. Others stay as they are.
+    """
+    flag, _, path = argument.partition("=")
+    installed = Path(__file__).parent / path.split(":")[0]
+    if flag != "--config" or Path(path.split(":")[0]).exists() or not installed.exists():
+        return argument
+    return f"{flag}={Path(__file__).parent / path}"
+
+
+def run() -> None:
+    """The console script."""
+    runtime.prefer_fast_cpu()
+    flags.FLAGS.set_default("verbosity", logging.WARNING)  # Orbax tells of each file at INFO
+    app.run(_main, [sys.argv[0], *(find_config(argument) for argument in sys.argv[1:])])

@@ -1,0 +1,64 @@
+"""Metrics on disk: one JSON object a line, and TensorBoard where it is asked for."""
+
+import json
+import math
+import os
+from pathlib import Path
+
+
+class Writer:
+    """Appends to workdir/metrics.jsonl; lines of steps after `start_step` are dropped first.
+
+    tensorboard: write event files too. A value that is not finite is written as null. Raises
+    ImportError, naming the extra, when tensorboardX is missing.
+    """
+
+    def __init__(self, workdir: Path, *, start_step: int = 0, tensorboard: bool = False):
+        self._events = _events(workdir, start_step) if tensorboard else None
+        file = Path(workdir) / "metrics.jsonl"
+        _drop_after(file, start_step)
+        self._file = file.open("a", encoding="utf-8")
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._file.close()
+        if self._events is not None:
+            self._events.close()
+
+    def write(self, step: int, metrics: dict[str, float]) -> None:
+        """Writes the metrics of one step, and hands them to the operating system at once."""
+        finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+        self._file.write(json.dumps({"step": step, **finite}) + "\n")
+        self._file.flush()
+        if self._events is not None:
+            for name, value in metrics.items():
+                self._events.add_scalar(name, value, step)
+
+
+def _drop_after(file: Path, step: int) -> None:
+    """A killed run may have written beyond its last checkpoint, its last line half."""
+    if not file.exists():
+        return
+    kept = [line for line in file.read_text(encoding="utf-8").splitlines() if _step(line) <= step]
+    scratch = file.with_suffix(".jsonl.partial")
+    scratch.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    os.replace(scratch, file)
+
+
+def _step(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        return math.inf
+
+
+def _events(workdir: Path, start_step: int):
+    try:
+        import tensorboardX
+    except ImportError as error:
+        raise ImportError(
+            "tensorboard=True needs tensorboardX; run pip install 'byol_jax[tensorboard]'."
+        ) from error
+    return tensorboardX.SummaryWriter(str(workdir), purge_step=start_step + 1)

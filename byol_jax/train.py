@@ -1,0 +1,222 @@
+"""The program of one training run: open, resume, step, log, save, evaluate."""
+
+import math
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import rich
+from ml_collections import ConfigDict
+
+from byol_jax import build, checkpoint, config as fields, data, report, runtime
+from byol_jax import evaluate as evaluation_run
+from byol_jax import train_state, train_step
+from byol_jax.evaluation import table
+
+
+class Run(NamedTuple):
+    """An experiment that is ready to go: its parts, its two splits, and its first state."""
+
+    config: ConfigDict
+    workdir: Path
+    parts: build.Parts
+    source: data.Source
+    first: train_state.TrainState
+
+
+def prepare_run(config: ConfigDict, workdir: str) -> Run:
+    """Checks the config against the data, the devices and the workdir, and builds what it names.
+
+    Raises ValueError, saying what to change, before anything is written.
+    """
+    runtime.check_batch_size(config.batch_size, config.microbatches)
+    source = _open(config, config.data.train_split)
+    sizes = {"num_examples": len(source), "num_classes": source.num_classes}
+    parts = build.build(config, **sizes, axis_name=train_step.AXIS)
+    workdir = Path(workdir).expanduser().absolute()
+    if jax.process_index() == 0:
+        workdir.mkdir(parents=True, exist_ok=True)
+        checkpoint.check_same_experiment(workdir, config.to_dict(), free=fields.FREE)
+    return Run(config, workdir, parts, source, _first_state(config, source))
+
+
+def _open(config, split):
+    return data.open_source(
+        config.data.name, split, data_dir=config.data.data_dir, image_size=config.data.image_size
+    )
+
+
+def _first_state(config, source):
+    """Built without the device axis, which is there only within a step."""
+    sizes = {"num_examples": len(source), "num_classes": source.num_classes}
+    parts = build.build(config, **sizes, axis_name=None)
+
+    @jax.jit
+    def create():
+        num_rows = 2 * config.batch_norm.get("groups", 1)
+        images = jnp.zeros((num_rows, *source.image_shape), jnp.uint8)
+        views = parts.make_views(jax.random.split(jax.random.key(0), num_rows), images)
+        return train_state.create(
+            parts.method,
+            parts.optimizer,
+            views,
+            seed=config.seed,
+            online_probe=parts.online_probe,
+        )
+
+    return create()
+
+
+def train(config: ConfigDict, workdir: str) -> dict[str, list[table.Row]]:
+    """Trains from the newest checkpoint of workdir, or from the start, then evaluates.
+
+    Prints the results as a table and returns its rows; without labels there are none.
+    """
+    run = prepare_run(config, workdir)
+    is_writer = jax.process_index() == 0
+    if is_writer:
+        report.show(_facts(run), _warnings(run))
+    with checkpoint.Checkpoints(run.workdir, keep=config.keep_checkpoints) as checkpoints:
+        state, start = run.first, checkpoints.latest_step() or 0
+        if start:
+            state = checkpoints.restore(run.first)
+            rich.print(f"resuming from step {start}")
+        state = _steps(run, state, start, checkpoints, is_writer)
+    return _evaluate(run, jax.device_get(state)) if is_writer else {}
+
+
+def evaluate(config: ConfigDict, workdir: str) -> dict[str, list[table.Row]]:
+    """Evaluates the newest checkpoint of workdir as `train` does at its end."""
+    run = prepare_run(config, workdir)
+    with checkpoint.Checkpoints(run.workdir, keep=config.keep_checkpoints) as checkpoints:
+        state = checkpoints.restore(run.first)
+    if run.source.num_classes is None and config.evaluate.protocols:
+        run.source.labels  # raises: it has none
+    return _evaluate(run, state)
+
+
+def _evaluate(run, state):
+    if run.source.num_classes is None or not run.config.evaluate.protocols:
+        rich.print("no labels, or no protocols to evaluate: the checkpoint is the result.")
+        return {}
+    test = _open(run.config, run.config.data.test_split)
+    states = {"learned": state, "untrained": run.first}
+    rows = evaluation_run.evaluate(
+        run.config, run.workdir, run.parts, (run.source, test), states
+    )
+    rich.print(table.table(rows))
+    return rows
+
+
+def _steps(run, state, start, checkpoints, is_writer):
+    """Takes the steps from `start` on, logging and saving as the config says."""
+    config, total = run.config, run.parts.total_steps
+    step = train_step.parallel(
+        train_step.make(
+            run.parts.method,
+            run.parts.optimizer,
+            make_views=run.parts.make_views,
+            seed=config.seed,
+            microbatches=config.microbatches,
+            online_probe=run.parts.online_probe,
+            axis_name=train_step.AXIS,
+        )
+    )
+    batches = data.batches(
+        run.source,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        start_step=start,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+    state = runtime.replicate(state)
+    with _Log(run, start, is_writer) as log:
+        for done in range(start + 1, total + 1):
+            state, metrics = step(state, runtime.shard(next(batches)))
+            if done % config.log_every_steps == 0 or done == total:
+                log(done, metrics)
+            if done % config.checkpoint_every_steps == 0 or done == total:
+                checkpoints.save(done, state)
+    return state
+
+
+class _Log:
+    """Metrics of the steps since the last call, to the bar and, where this process writes, to disk."""
+
+    def __init__(self, run: Run, start: int, is_writer: bool):
+        self._run, self._last, self._writer, self._progress = run, start, None, None
+        if is_writer:
+            tensorboard = run.config.tensorboard
+            self._writer = report.Writer(run.workdir, start_step=start, tensorboard=tensorboard)
+            self._progress = report.Progress(run.parts.total_steps, start_step=start)
+
+    def __enter__(self) -> "_Log":
+        self._time = time.monotonic()
+        if self._progress is not None:
+            self._progress.__enter__()
+        return self
+
+    def __exit__(self, *exception) -> None:
+        if self._writer is not None:
+            self._progress.__exit__(*exception)
+            self._writer.__exit__(*exception)
+
+    def __call__(self, step: int, metrics: dict[str, jax.Array]) -> None:
+        """Raises FloatingPointError when the loss is not finite."""
+        values = {name: float(value) for name, value in metrics.items()}
+        now = time.monotonic()
+        seconds = (now - self._time) / (step - self._last)  # a step's
+        self._last, self._time = step, now
+        if self._writer is not None:
+            parts = self._run.parts
+            values |= {
+                "epoch": step / parts.steps_per_epoch,
+                "learning_rate": float(parts.schedule(step - 1)),
+                "images_per_second": self._run.config.batch_size / seconds,
+            }
+            self._writer.write(step, values)
+            left = seconds * (parts.total_steps - step)
+            self._progress.show(step, {**values, "seconds_left": left})
+        if not math.isfinite(values["loss"]):
+            raise FloatingPointError(
+                f"the loss is {values['loss']} at step {step}; lower schedule.learning_rate or "
+                "lengthen the warm-up. The checkpoints before it are in place."
+            )
+
+
+def _facts(run) -> dict[str, str]:
+    """The start-up summary."""
+    config, parts, devices = run.config, run.parts, jax.device_count()
+    schedule = config.schedule
+    mask = report.leaves_text(run.first.params, parts.mask(run.first.params))
+    facts = {
+        "method": f"{config.method.name}, encoder {config.encoder.name}, seed {config.seed}",
+        "data": f"{config.data.name} {config.data.train_split}: {len(run.source):,} images of "
+        f"{' x '.join(str(n) for n in run.source.image_shape)}, "
+        + (f"{run.source.num_classes} classes" if run.source.num_classes else "no labels"),
+        "batch": f"{config.batch_size} = {devices} {jax.devices()[0].platform} devices x "
+        f"{config.batch_size // devices}, in {config.microbatches} microbatches",
+        "steps": f"{parts.total_steps:,} = {config.epochs} epochs x {parts.steps_per_epoch}",
+        "learning rate": f"{parts.peak_learning_rate:g} at its peak = {schedule.learning_rate:g} "
+        f"scaled {schedule.get('scaling', 'linear')}; {schedule.name}",
+        "optimizer": f"{config.optimizer.name}; decayed, and adapted by LARS: {mask}",
+        "workdir": str(run.workdir),
+    }
+    if hasattr(run.first.memory, "queue"):
+        capacity = len(run.first.memory.queue.rows)
+        facts["queue"] = f"{capacity:,} keys, {capacity / len(run.source):.1%} of the data"
+    return facts
+
+
+def _warnings(run) -> list[str]:
+    capacity = len(run.first.memory.queue.rows) if hasattr(run.first.memory, "queue") else 0
+    if capacity <= len(run.source):
+        return []
+    return [
+        f"the queue (method.capacity {capacity}) is larger than the data set ({len(run.source)}): "
+        "it holds older keys of the very images; choose a capacity well below the data set's size."
+    ]

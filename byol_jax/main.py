@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from absl import app, flags, logging
+from absl import app, flags
 from ml_collections import config_flags
 
 from byol_jax import runtime
@@ -84,5 +84,5 @@ def find_config(argument: str) -> str:
 def run() -> None:
     """The console script."""
     runtime.prefer_fast_cpu()
-    flags.FLAGS.set_default("verbosity", logging.WARNING)  # Orbax tells of each file at INFO
-    app.run(_main, [sys.argv[0], *(find_config(argument) for argument in sys.argv[1:])])
+    quiet = "--verbosity=-1"  # without it Orbax tells of every file
+    app.run(_main, [sys.argv[0], quiet, *(find_config(argument) for argument in sys.argv[1:])])

@@ -118,9 +118,7 @@ def _networks(config, axis_name) -> dict[str, networks.Network]:
     accepted = [f for f in networks.BatchNorm.__dataclass_fields__ if f not in ("parent", "name")]
     for argument in arguments:
         check_argument("batch_norm", "batch norm", argument, [*accepted, "sync"])
-    norm = functools.partial(
-        networks.BatchNorm, axis_name=axis_name if sync else None, **arguments
-    )
+    norm = functools.partial(networks.BatchNorm, axis_name=axis_name if sync else None, **arguments)
     encoder = call(
         "encoder", networks.ENCODERS, config.encoder, batch_norm=norm, dtype=config.precision
     )

@@ -73,7 +73,9 @@ class Checkpoints:
         except Exception as error:
             raise self._broken(step, error) from error
         differences = [f"{path} is missing" for path in wanted if path not in shapes]
-        differences += [f"{path} is not in this experiment" for path in shapes if path not in wanted]
+        differences += [
+            f"{path} is not in this experiment" for path in shapes if path not in wanted
+        ]
         differences += [
             f"{path} is {list(shapes[path])}, wanted {list(x.shape)}"
             for path, x in wanted.items()

@@ -104,9 +104,7 @@ def _evaluate(run, state):
         return {}
     test = _open(run.config, run.config.data.test_split)
     states = {"learned": state, "untrained": run.first}
-    rows = evaluation_run.evaluate(
-        run.config, run.workdir, run.parts, (run.source, test), states
-    )
+    rows = evaluation_run.evaluate(run.config, run.workdir, run.parts, (run.source, test), states)
     rich.print(table.table(rows))
     return rows
 

@@ -62,6 +62,13 @@ def apply_chain(nets: dict[str, networks.Network], params, stats, x):
     return outputs, moved
 
 
+def output_shape(nets: dict[str, networks.Network], params, stats, x) -> tuple[int, ...]:
+    """The shape of what the last of the networks gives."""
+    for name, net in nets.items():
+        x, _ = net.apply(params[name], stats[name], x, train=False)
+    return x.shape
+
+
 def target_stats(kind: str, old, own, online, *, decay: float):
     """The target's next statistics: its own forward's, the online network's, or their average.
 

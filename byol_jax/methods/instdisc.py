@@ -39,8 +39,8 @@ def instdisc(
     def init(key, views):
         net_key, bank_key = jax.random.split(key)
         params, stats = base.init_chain(net_key, nets, views[0])
-        outputs, _ = base.apply_chain(nets, params, stats, views[0])
-        bank = memory_bank.create(bank_key, num_examples, outputs["projector"].shape[-1])
+        shape = base.output_shape(nets, params, stats, views[0])
+        bank = memory_bank.create(bank_key, num_examples, shape[-1])
         return params, stats, Memory(bank, jnp.float32(0.0))
 
     def forward(params, stats, memory, views, key):

@@ -42,8 +42,8 @@ def moco(
     def init(key, views):
         net_key, queue_key = jax.random.split(key)
         params, stats = base.init_chain(net_key, nets, views[0])
-        outputs, _ = base.apply_chain(nets, params, stats, views[0])
-        queue = ring_buffer.create(queue_key, capacity, outputs["projector"].shape[-1])
+        shape = base.output_shape(nets, params, stats, views[0])
+        queue = ring_buffer.create(queue_key, capacity, shape[-1])
         return params, {**stats, "target": stats}, Memory(params, queue)
 
     def forward(params, stats, memory, views, key):

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from byol_jax.networks import network, norm
 
 PADDINGS = ("same", "torch", "fixed")
-STEMS = ("imagenet", "cifar")
+STEMS = ("imagenet", "cifar", "strided")
 
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
@@ -57,7 +57,8 @@ class ResNet(nn.Module):
 
     stages: blocks in each stage; widths: their channels, before the bottleneck's factor 4.
     inner_width: times the channels of a bottleneck's 3x3 convolution (2: torchvision's wide nets).
-    stem: "imagenet" (7x7 / 2 and 3x3 max pool / 2) or "cifar" (3x3, no pool).
+    stem: "imagenet" (7x7 / 2 and 3x3 max pool / 2), "cifar" (3x3, no pool), or "strided" (3x3 / 2,
+        no pool: small images on a CPU).
     padding: "same" (TensorFlow, Haiku: BYOL), "torch" (symmetric: MoCo, InstDisc), or "fixed"
         (symmetric convolutions with a SAME pool: SimCLR).
     zero_last_scale: start every block as the identity, its last scale being 0.
@@ -97,7 +98,7 @@ class ResNet(nn.Module):
         return jnp.mean(x.astype(jnp.float32), axis=(1, 2))
 
     def _stem(self, x: jax.Array, conv: Callable, train: bool) -> jax.Array:
-        size, stride = (7, 2) if self.stem == "imagenet" else (3, 1)
+        size, stride = {"imagenet": (7, 2), "cifar": (3, 1), "strided": (3, 2)}[self.stem]
         x = conv(self.stem_width, size, stride, name="stem_conv")(x)
         x = nn.relu(self.batch_norm(name="stem_bn")(x, train=train))
         if self.stem == "imagenet":

@@ -1,0 +1,180 @@
+"""Data: prepare from folders and IDX files, and batches that depend on seed and step alone."""
+
+import gzip
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from byol_jax import data
+
+
+def _picture(path, seed, size=(6, 8), channels=3):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, channels), dtype=np.uint8)
+    Image.fromarray(pixels[..., 0] if channels == 1 else pixels).save(path)
+    return pixels
+
+
+def test_class_subfolders_become_labels_and_pixels_survive(tmp_path):
+    cat = _picture(tmp_path / "in/cat/1.png", 1)
+    dog = _picture(tmp_path / "in/dog/1.png", 2)
+    report = data.prepare(tmp_path / "in", tmp_path / "out")
+    assert report.kept == {"train": 2} and report.classes == ["cat", "dog"]
+    source = data.open_source(str(tmp_path / "out"), "train")
+    assert source.image_shape == (6, 8, 3) and source.num_classes == 2
+    np.testing.assert_array_equal(source.images, [cat, dog])
+    np.testing.assert_array_equal(source.labels, [0, 1])
+    assert "tensorflow" not in sys.modules
+
+
+def test_a_flat_folder_has_no_labels_and_says_so(tmp_path):
+    _picture(tmp_path / "in/1.png", 1)
+    data.prepare(tmp_path / "in", tmp_path / "out")
+    source = data.open_source(str(tmp_path / "out"), "train")
+    assert source.num_classes is None and set(source.take(np.array([0]))) == {"image", "index"}
+    with pytest.raises(ValueError, match="has no labels; choose a self-supervised method"):
+        _ = source.labels
+
+
+def test_train_and_test_folders_become_splits(tmp_path):
+    for split in ("train", "val"):
+        _picture(tmp_path / f"in/{split}/cat/1.png", 1)
+    assert data.prepare(tmp_path / "in", tmp_path / "out").kept == {"train": 1, "test": 1}
+
+
+def test_pictures_of_all_modes_become_upright_rgb(tmp_path):
+    folder = tmp_path / "in"
+    pixels = _picture(folder / "a.png", 1, (4, 4))
+    rgba = np.dstack([pixels, np.full((4, 4), 255, np.uint8)])
+    Image.fromarray(rgba).save(folder / "b.png")
+    Image.fromarray(pixels).convert("P").save(folder / "c.gif")
+    turned = Image.fromarray(np.rot90(pixels).copy())
+    exif = turned.getexif()
+    exif[0x0112] = 6  # turn clockwise by a quarter to see it upright
+    turned.save(folder / "d.png", exif=exif)
+    data.prepare(folder, tmp_path / "out")
+    images = data.open_source(str(tmp_path / "out"), "train").images
+    np.testing.assert_array_equal(images[0], pixels)
+    np.testing.assert_array_equal(images[1], pixels)
+    np.testing.assert_array_equal(images[3], pixels)
+
+
+def test_an_unreadable_picture_is_named_and_left_out(tmp_path):
+    _picture(tmp_path / "in/good.png", 1)
+    (tmp_path / "in/bad.jpg").write_bytes(b"no picture")
+    report = data.prepare(tmp_path / "in", tmp_path / "out")
+    assert report.kept == {"train": 1}
+    assert len(report.unreadable) == 1 and "bad.jpg" in report.unreadable[0]
+
+
+def test_a_folder_without_images_says_what_prepare_reads(tmp_path):
+    (tmp_path / "in").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"no readable pictures.*\.jpg.*IDX"):
+        data.prepare(tmp_path / "in", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_prepare_never_overwrites(tmp_path):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(FileExistsError, match="give another --out"):
+        data.prepare(tmp_path, tmp_path / "out")
+
+
+def test_idx_files_are_read_and_limited(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 3, 4), dtype=np.uint8)
+    header = bytes([0, 0, 8, 3]) + np.array([5, 3, 4], ">i4").tobytes()
+    packed = gzip.compress(header + pixels.tobytes())
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(packed)
+    labels = bytes([0, 0, 8, 1]) + np.array([5], ">i4").tobytes() + bytes([2, 0, 1, 0, 0])
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(labels)
+    data.prepare(tmp_path, tmp_path / "out", max_train=3)
+    source = data.open_source(str(tmp_path / "out"), "train")
+    np.testing.assert_array_equal(source.images[..., 0], pixels[:3])
+    np.testing.assert_array_equal(source.labels, [2, 0, 1])
+
+
+def test_sizes_that_differ_want_an_image_size(tmp_path):
+    _picture(tmp_path / "in/1.png", 1, (6, 8))
+    _picture(tmp_path / "in/2.png", 2, (9, 5))
+    data.prepare(tmp_path / "in", tmp_path / "out")
+    with pytest.raises(ValueError, match="set data.image_size"):
+        data.open_source(str(tmp_path / "out"), "train")
+    source = data.open_source(str(tmp_path / "out"), "train", image_size=4)
+    assert source.images.shape == (2, 4, 4, 3)
+
+
+def test_an_unknown_data_set_lists_those_there_are():
+    with pytest.raises(ValueError, match="unknown data set 'fashion_mist'.*fashion_mnist_10k"):
+        data.open_source("fashion_mist", "train")
+
+
+def test_a_folder_that_was_not_prepared_names_the_command(tmp_path):
+    with pytest.raises(ValueError, match="byol_jax prepare --source="):
+        data.open_source(str(tmp_path), "train")
+
+
+def test_an_unknown_split_lists_those_there_are():
+    with pytest.raises(ValueError, match="it has train, test"):
+        data.open_source("fashion_mnist_10k", "validation")
+
+
+def _batches(steps, source=None, **options):
+    source = source or data.open_source("fashion_mnist_10k", "test")
+    iterator = data.batches(source, batch_size=300, seed=1, **options)
+    return [next(iterator) for _ in range(steps)]
+
+
+def test_the_embedded_data_is_balanced_and_whole():
+    train = data.open_source("fashion_mnist_10k", "train")
+    test = data.open_source("fashion_mnist_10k", "test")
+    assert (len(train), len(test)) == (10000, 2000)
+    assert train.images.dtype == np.uint8 and train.images.shape == (10000, 28, 28, 1)
+    assert np.bincount(train.labels).min() > 900 and len(np.unique(test.labels)) == 10
+
+
+def test_batches_start_anywhere_with_the_very_same_examples():
+    whole, rest = _batches(15), _batches(5, start_step=10)
+    for a, b in zip(whole[10:], rest, strict=True):
+        np.testing.assert_array_equal(a["index"], b["index"])
+        np.testing.assert_array_equal(a["image"], b["image"])
+
+
+def test_an_epoch_shows_no_example_twice_and_the_next_has_another_order():
+    index = [batch["index"] for batch in _batches(12)]  # 6 batches of 300 in 2000 examples
+    first, second = np.concatenate(index[:6]), np.concatenate(index[6:])
+    assert len(np.unique(first)) == len(np.unique(second)) == 1800
+    assert np.mean(first == second) < 0.01
+
+
+def test_processes_share_the_batch_of_one():
+    (whole,) = _batches(1, start_step=7)
+    parts = [
+        _batches(1, start_step=7, process_index=p, process_count=4)[0]["index"] for p in range(4)
+    ]
+    np.testing.assert_array_equal(np.concatenate(parts), whole["index"])
+
+
+def test_images_and_labels_belong_to_their_index():
+    source = data.open_source("fashion_mnist_10k", "test")
+    (batch,) = _batches(1, source)
+    np.testing.assert_array_equal(batch["image"], source.images[batch["index"]])
+    np.testing.assert_array_equal(batch["label"], source.labels[batch["index"]])
+
+
+def test_streamed_and_cached_examples_are_equal(monkeypatch):
+    cached = data.open_source("fashion_mnist_10k", "test")
+    monkeypatch.setattr("byol_jax.data.source._CACHED_BYTES", 0)
+    streamed = data.open_source("fashion_mnist_10k", "test")
+    index = np.array([3, 1999, 3])
+    for name, value in cached.take(index).items():
+        np.testing.assert_array_equal(streamed.take(index)[name], value)
+    np.testing.assert_array_equal(streamed.images[5:9], cached.images[5:9])
+    np.testing.assert_array_equal(streamed.labels, cached.labels)
+
+
+def test_a_batch_larger_than_the_data_is_refused():
+    source = data.open_source("fashion_mnist_10k", "test")
+    with pytest.raises(ValueError, match="larger than the 2000 examples"):
+        data.batches(source, batch_size=2001, seed=0)

@@ -115,6 +115,16 @@ def _central_box(height: int, width: int, ratio: Sequence[float]) -> tuple[int, 
     return min(height, round(width / clamped)), min(width, round(height * clamped))
 
 
+def _draw_sides(key, pixels, area, ratio, attempts):
+    """The heights and widths, int32 [attempts] each, of random boxes in an image of `pixels`."""
+    area_key, ratio_key = jax.random.split(key)
+    areas = pixels * jax.random.uniform(area_key, (attempts,), minval=area[0], maxval=area[1])
+    low, high = math.log(ratio[0]), math.log(ratio[1])
+    ratios = jnp.exp(jax.random.uniform(ratio_key, (attempts,), minval=low, maxval=high))
+    sides = (jnp.sqrt(areas / ratios), jnp.sqrt(areas * ratios))
+    return tuple(jnp.maximum(jnp.round(side).astype(jnp.int32), 1) for side in sides)
+
+
 def random_box(
     key: jax.Array,
     *,
@@ -138,14 +148,8 @@ def random_box(
             f"a box wants attempts >= 1 and ascending positive ranges, and got attempts {attempts},"
             f" area {tuple(area)}, ratio {tuple(ratio)}."
         )
-    size_key, ratio_key, top_key, left_key = jax.random.split(key, 4)
-    pixels = (
-        height * width * jax.random.uniform(size_key, (attempts,), minval=area[0], maxval=area[1])
-    )
-    low, high = math.log(ratio[0]), math.log(ratio[1])
-    ratios = jnp.exp(jax.random.uniform(ratio_key, (attempts,), minval=low, maxval=high))
-    heights = jnp.maximum(jnp.round(jnp.sqrt(pixels / ratios)).astype(jnp.int32), 1)
-    widths = jnp.maximum(jnp.round(jnp.sqrt(pixels * ratios)).astype(jnp.int32), 1)
+    sides_key, top_key, left_key = jax.random.split(key, 3)
+    heights, widths = _draw_sides(sides_key, height * width, area, ratio, attempts)
     fits = (heights <= height) & (widths <= width)
     first = jnp.argmax(fits)
     box_height, box_width = jnp.minimum(heights[first], height), jnp.minimum(widths[first], width)

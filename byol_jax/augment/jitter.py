@@ -13,6 +13,14 @@ def _clipped(operation: Callable, **parameter: jax.Array | bool) -> Callable:
     return lambda image: jnp.clip(operation(image, **parameter), 0.0, 1.0)
 
 
+def _factor(key: jax.Array, strength: float) -> jax.Array:
+    return jax.random.uniform(key, minval=max(0.0, 1.0 - strength), maxval=1.0 + strength)
+
+
+def _delta(key: jax.Array, strength: float) -> jax.Array:
+    return jax.random.uniform(key, minval=-strength, maxval=strength)
+
+
 def _in_random_order(key, image, operations, last):
     """Applies all operations and `last` (or None), every order of them being as likely.
 
@@ -58,26 +66,20 @@ def random_color_jitter(
     """
     happens, order_key, *keys = jax.random.split(key, 6)
 
-    def factor(key, strength):
-        return jax.random.uniform(key, minval=max(0.0, 1.0 - strength), maxval=1.0 + strength)
-
-    def delta(key, strength):
-        return jax.random.uniform(key, minval=-strength, maxval=strength)
-
     def change(image):
         operations, last = [], None
         if brightness and additive_brightness:
-            operations.append(_clipped(color.add_brightness, delta=delta(keys[0], brightness)))
+            operations.append(_clipped(color.add_brightness, delta=_delta(keys[0], brightness)))
         elif brightness:
-            operations.append(_clipped(color.scale_brightness, factor=factor(keys[0], brightness)))
+            operations.append(_clipped(color.scale_brightness, factor=_factor(keys[0], brightness)))
         if contrast:
-            how = {"factor": factor(keys[1], contrast), "per_channel": per_channel_contrast}
+            how = {"factor": _factor(keys[1], contrast), "per_channel": per_channel_contrast}
             operations.append(_clipped(color.contrast, **how))
         if saturation and image.shape[-1] > 1:
-            how = {"factor": factor(keys[2], saturation), "hsv": hsv_saturation}
+            how = {"factor": _factor(keys[2], saturation), "hsv": hsv_saturation}
             operations.append(_clipped(color.saturation, **how))
         if hue and image.shape[-1] == 3:
-            last = _clipped(color.hue, delta=delta(keys[3], hue))
+            last = _clipped(color.hue, delta=_delta(keys[3], hue))
         return _in_random_order(order_key, image, operations, last)
 
     return chance.sometimes(happens, image, probability=probability, change=change)

@@ -18,7 +18,8 @@ class Checkpoints:
     def __init__(self, workdir: Path, *, keep: int):
         self._folder = Path(workdir) / "checkpoints"
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
-        self._manager = ocp.CheckpointManager(self._folder, options=options)
+        handler = ocp.StandardCheckpointHandler()
+        self._manager = ocp.CheckpointManager(self._folder, options=options, item_handlers=handler)
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -64,7 +65,7 @@ class Checkpoints:
             found = self._manager.restore(step, args=ocp.args.StandardRestore(shapes))
         except Exception as error:  # Orbax and tensorstore raise many kinds for broken files
             raise self._broken(step, error) from error
-        return jax.tree.unflatten(jax.tree.structure(template), list(found.values()))
+        return jax.tree.unflatten(jax.tree.structure(template), [found[path] for path in wanted])
 
     def _check(self, step, wanted):
         try:

@@ -54,6 +54,38 @@ def default() -> ConfigDict:
     )
 
 
+def small_grey() -> ConfigDict:
+    """What the configs on Fashion-MNIST share: a small ResNet and views of 28 pixels, unblurred.
+
+    Prepare the data once, from a folder with its four IDX files:
+    python -m byol_jax prepare --source=FOLDER --out=data/fashion_mnist
+    """
+    config = default()
+    config.data.name = "data/fashion_mnist"
+    view = {
+        "name": "plain",
+        "order": ("crop", "flip", "jitter"),
+        "size": 28,
+        "area": (0.3, 1.0),
+        "flip_probability": 0.5,
+        "jitter_probability": 0.8,
+        "brightness": 0.4,
+        "contrast": 0.4,
+    }
+    config.views = {"first": view, "second": dict(view)}
+    config.encoder = {
+        "name": "resnet",
+        "stages": (1, 1, 1),
+        "widths": (24, 48, 96),
+        "stem": "strided",
+        "stem_width": 24,
+        "zero_last_scale": True,
+    }
+    config.optimizer = {"name": "sgd", "weight_decay": 4e-4, "mask": "kernels"}
+    config.batch_size = 128
+    return config
+
+
 # What may change between two starts in one workdir: it changes no step that was done.
 FREE = (
     "log_every_steps",

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from byol_jax import build, checkpoint, data
+from byol_jax import build, data
 from byol_jax.evaluation import features, protocols, table
 from byol_jax.train_state import TrainState
 

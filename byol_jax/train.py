@@ -7,13 +7,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import rich
 from ml_collections import ConfigDict
 
-from byol_jax import build, checkpoint, config as fields, data, report, runtime
+from byol_jax import build, checkpoint, data, report, runtime, train_state, train_step
+from byol_jax import config as fields
 from byol_jax import evaluate as evaluation_run
-from byol_jax import train_state, train_step
 from byol_jax.evaluation import table
 
 
@@ -85,7 +84,9 @@ def train(config: ConfigDict, workdir: str) -> dict[str, list[table.Row]]:
             state = checkpoints.restore(run.first)
             rich.print(f"resuming from step {start}")
         state = _steps(run, state, start, checkpoints, is_writer)
-    return _evaluate(run, jax.device_get(state)) if is_writer else {}
+    if not is_writer or run.source.num_classes is None:
+        return {}
+    return _evaluate(run, jax.device_get(state))
 
 
 def evaluate(config: ConfigDict, workdir: str) -> dict[str, list[table.Row]]:
@@ -93,14 +94,11 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, list[table.Row]]:
     run = prepare_run(config, workdir)
     with checkpoint.Checkpoints(run.workdir, keep=config.keep_checkpoints) as checkpoints:
         state = checkpoints.restore(run.first)
-    if run.source.num_classes is None and config.evaluate.protocols:
-        run.source.labels  # raises: it has none
     return _evaluate(run, state)
 
 
 def _evaluate(run, state):
-    if run.source.num_classes is None or not run.config.evaluate.protocols:
-        rich.print("no labels, or no protocols to evaluate: the checkpoint is the result.")
+    if not run.config.evaluate.protocols:
         return {}
     test = _open(run.config, run.config.data.test_split)
     states = {"learned": state, "untrained": run.first}

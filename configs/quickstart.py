@@ -10,32 +10,17 @@ from byol_jax import config as fields
 
 def get_config():
     """The experiment."""
-    config = fields.default()
-    view = {
-        "name": "byol_1",
-        "size": 28,
-        "area": (0.2, 1.0),
-        "blur_probability": 0.0,
-        "mean": None,
-        "std": None,
-    }
-    config.views = {"first": view, "second": view}
-    config.encoder = {
-        "name": "resnet",
-        "stages": (1, 1, 1),
-        "widths": (32, 64, 128),
-        "stem_width": 32,
-        "zero_last_scale": True,
-    }
+    config = fields.small_grey()
+    config.data.name = "fashion_mnist_10k"
     config.projector = {"widths": (256, 64), "last_bias": False}
     config.predictor = {"widths": (256, 64), "last_bias": False}
     config.method = {"name": "byol", "decay": 0.97}
     config.schedule = {
         "name": "cosine",
-        "learning_rate": 0.2,
+        "learning_rate": 0.8,
         "scaling": "linear",
         "warmup_epochs": 1,
     }
-    config.batch_size = 128
-    config.epochs = 10
+    config.epochs = 18
+    config.log_every_steps = 39
     return config

@@ -1,0 +1,27 @@
+"""Instance discrimination on Fashion-MNIST's 60,000 training pictures, by the exact softmax.
+
+    python -m byol_jax train --config=configs/fashion_mnist/instdisc.py --workdir=runs/instdisc
+
+The data: fields.small_grey says how to prepare it.
+
+Not run yet.
+"""
+
+from byol_jax import config as fields
+
+
+def get_config():
+    """The experiment."""
+    config = fields.small_grey()
+    config.views = {"first": config.views.first}
+    config.projector = {"widths": (64,), "kernel_init": "torch"}
+    config.method = {"name": "instdisc", "num_negatives": 0, "temperature": 0.1}
+    config.evaluate.on = "projections"
+    config.schedule = {
+        "name": "cosine",
+        "learning_rate": 0.06,
+        "scaling": "linear",
+        "warmup_epochs": 0,
+    }
+    config.epochs = 10
+    return config

@@ -1,0 +1,26 @@
+"""SimCLR on Fashion-MNIST's 60,000 training pictures.
+
+    python -m byol_jax train --config=configs/fashion_mnist/simclr.py --workdir=runs/simclr
+
+The data: fields.small_grey says how to prepare it.
+
+Not run yet.
+"""
+
+from byol_jax import config as fields
+
+
+def get_config():
+    """The experiment."""
+    config = fields.small_grey()
+    config.projector = {"widths": (256, 64), "hidden_bias": False, "last_bias": False}
+    config.method = {"name": "simclr", "temperature": 0.2}
+    config.batch_size = 256
+    config.schedule = {
+        "name": "cosine",
+        "learning_rate": 0.3,
+        "scaling": "linear",
+        "warmup_epochs": 0.2,
+    }
+    config.epochs = 5
+    return config

@@ -1,0 +1,26 @@
+"""The supervised baseline on Fashion-MNIST's 60,000 training pictures.
+
+    python -m byol_jax train --config=configs/fashion_mnist/supervised.py --workdir=runs/supervised
+
+The data: fields.small_grey says how to prepare it.
+
+Not run yet.
+"""
+
+from byol_jax import config as fields
+
+
+def get_config():
+    """The experiment."""
+    config = fields.small_grey()
+    config.views = {"first": config.views.first}
+    config.projector = {"widths": (10,)}
+    config.method = {"name": "supervised"}
+    config.schedule = {
+        "name": "cosine",
+        "learning_rate": 0.2,
+        "scaling": "linear",
+        "warmup_epochs": 0,
+    }
+    config.epochs = 5
+    return config

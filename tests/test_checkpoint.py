@@ -1,0 +1,122 @@
+"""Checkpoints: what comes back is bitwise what was saved, and what cannot come back says why."""
+
+import json
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from byol_jax import checkpoint, optimizers, train_state
+
+
+class _Memory(NamedTuple):
+    rows: jax.Array
+    cursor: jax.Array
+
+
+def _state(seed, width=4):
+    keys = jax.random.split(jax.random.key(seed), 3)
+    params = {"encoder": {"kernel": jax.random.normal(keys[0], (3, width))}}
+    optimizer = optax.chain(optimizers.lars(0.1), optax.scale_by_adam())
+    rows = jax.random.normal(keys[1], (5, 2)).astype(jnp.bfloat16)
+    memory = _Memory(rows, jnp.int32(seed))
+    stats = {"encoder": {"mean": jnp.full(3, jnp.nan)}}
+    return train_state.TrainState(
+        jnp.int32(seed), params, stats, optimizer.init(params), memory, ()
+    )
+
+
+def _assert_equal(got, want):
+    assert jax.tree.structure(got) == jax.tree.structure(want)
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+        assert a.dtype == b.dtype and np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
+def test_a_state_comes_back_bitwise_in_its_own_classes(tmp_path):
+    with checkpoint.Checkpoints(tmp_path, keep=2) as checkpoints:
+        assert checkpoints.latest_step() is None
+        checkpoints.save(7, _state(7))
+    with checkpoint.Checkpoints(tmp_path, keep=2) as checkpoints:
+        assert checkpoints.latest_step() == 7
+        _assert_equal(checkpoints.restore(_state(0)), _state(7))
+
+
+def test_a_saved_state_may_be_donated_at_once(tmp_path):
+    move = jax.jit(lambda s: jax.tree.map(lambda x: x + jnp.ones((), x.dtype), s), donate_argnums=0)
+    state = _state(7)
+    with checkpoint.Checkpoints(tmp_path, keep=2) as checkpoints:
+        checkpoints.save(7, state)
+        for _ in range(50):
+            state = move(state)
+    with checkpoint.Checkpoints(tmp_path, keep=2) as checkpoints:
+        _assert_equal(checkpoints.restore(_state(0)), _state(7))
+
+
+def test_the_newest_are_kept(tmp_path):
+    with checkpoint.Checkpoints(tmp_path, keep=2) as checkpoints:
+        for step in (1, 2, 3):
+            checkpoints.save(step, _state(step))
+    kept = {int(f.name) for f in (tmp_path / "checkpoints").iterdir() if f.name.isdigit()}
+    assert kept == {2, 3}
+
+
+def test_another_network_is_named_leaf_by_leaf(tmp_path):
+    with checkpoint.Checkpoints(tmp_path, keep=2) as checkpoints:
+        checkpoints.save(1, _state(1))
+        words = r"params/encoder/kernel is \[3, 4\], wanted \[3, 6\].*another --workdir"
+        with pytest.raises(ValueError, match=words):
+            checkpoints.restore(_state(1, width=6))
+        more = _state(1)._replace(probe={"bias": jnp.zeros(2)})
+        with pytest.raises(ValueError, match="probe/bias is missing"):
+            checkpoints.restore(more)
+
+
+def test_no_checkpoint_says_to_train_first(tmp_path):
+    with checkpoint.Checkpoints(tmp_path, keep=2) as checkpoints:
+        with pytest.raises(FileNotFoundError, match="run `train` with this --workdir first"):
+            checkpoints.restore(_state(0))
+
+
+def test_a_corrupt_checkpoint_names_the_folder_to_remove(tmp_path):
+    with checkpoint.Checkpoints(tmp_path, keep=2) as checkpoints:
+        checkpoints.save(1, _state(1))
+    for file in (tmp_path / "checkpoints/1").rglob("*"):
+        if file.is_file() and "ocdbt" in str(file) or "/d/" in str(file):
+            file.write_bytes(b"torn")
+    with checkpoint.Checkpoints(tmp_path, keep=2) as checkpoints:
+        with pytest.raises(ValueError, match=r"cannot be read.*remove .*checkpoints/1 to go on"):
+            checkpoints.restore(_state(0))
+
+
+def test_a_failed_save_names_the_folder_and_what_to_do(tmp_path, monkeypatch):
+    checkpoints = checkpoint.Checkpoints(tmp_path, keep=2)
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints._manager, "save", full)
+    with pytest.raises(OSError, match="cannot save .*No space left on device; make room"):
+        checkpoints.save(1, _state(1))
+
+
+_CONFIG = {"method": {"name": "byol", "decay": 0.99}, "log_every_steps": 5}
+
+
+def test_a_workdir_belongs_to_one_experiment(tmp_path):
+    checkpoint.check_same_experiment(tmp_path, _CONFIG, free=())
+    checkpoint.check_same_experiment(tmp_path, _CONFIG, free=())
+    other = {**_CONFIG, "method": {"name": "byol", "decay": 0.9}}
+    words = "another experiment's checkpoint: method.decay was 0.99 and is 0.9. Give another"
+    with pytest.raises(ValueError, match=words):
+        checkpoint.check_same_experiment(tmp_path, other, free=("log_every_steps",))
+    assert json.loads((tmp_path / "config.json").read_text()) == _CONFIG
+
+
+def test_free_fields_may_change_and_the_record_follows(tmp_path):
+    checkpoint.check_same_experiment(tmp_path, _CONFIG, free=())
+    other = {**_CONFIG, "log_every_steps": 50}
+    checkpoint.check_same_experiment(tmp_path, other, free=("log_every_steps",))
+    assert json.loads((tmp_path / "config.json").read_text())["log_every_steps"] == 50

@@ -1,0 +1,85 @@
+"""Reports: metrics on disk survive a kill, and the terminal tells what matters."""
+
+import io
+import json
+import sys
+
+import jax.numpy as jnp
+import pytest
+import rich.console
+
+from byol_jax import report
+
+
+def _lines(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_each_step_is_a_json_line_at_once(tmp_path):
+    with report.Writer(tmp_path) as writer:
+        writer.write(5, {"loss": 0.5})
+        assert _lines(tmp_path) == [{"step": 5, "loss": 0.5}]
+
+
+def test_a_loss_that_is_not_finite_is_null(tmp_path):
+    with report.Writer(tmp_path) as writer:
+        writer.write(1, {"loss": float("nan")})
+    assert _lines(tmp_path) == [{"step": 1, "loss": None}]
+
+
+def test_a_resumed_run_drops_what_came_after_its_checkpoint(tmp_path):
+    with report.Writer(tmp_path) as writer:
+        for step in (1, 2, 3):
+            writer.write(step, {"loss": 0.0})
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "lo')  # killed while writing
+    with report.Writer(tmp_path, start_step=2) as writer:
+        writer.write(3, {"loss": 1.0})
+    assert [(line["step"], line["loss"]) for line in _lines(tmp_path)] == [(1, 0), (2, 0), (3, 1)]
+
+
+def test_tensorboard_gets_the_same_numbers(tmp_path):
+    with report.Writer(tmp_path, tensorboard=True) as writer:
+        writer.write(1, {"loss": 0.5})
+    (events,) = tmp_path.glob("events.*")
+    assert b"loss" in events.read_bytes()
+
+
+def test_a_missing_tensorboard_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(ImportError, match=r"pip install 'byol_jax\[tensorboard\]'"):
+        report.Writer(tmp_path, tensorboard=True)
+
+
+def test_off_a_terminal_progress_is_a_line_with_what_matters():
+    text = io.StringIO()
+    console = rich.console.Console(file=text, width=120)
+    metrics = {"images_per_second": 1234.0, "loss": 0.5, "spread": 0.9, "seconds_left": 90.0}
+    with report.Progress(10, console=console) as progress:
+        progress.show(4, metrics)
+    assert text.getvalue().strip() == (
+        "step 4/10  1,234 images/s  loss 0.500  spread 0.900  1.5 min left"
+    )
+
+
+def test_on_a_terminal_progress_is_a_bar():
+    text = io.StringIO()
+    console = rich.console.Console(file=text, width=120, force_terminal=True)
+    metrics = {"images_per_second": 1234.0, "loss": 0.5, "spread": 0.9, "seconds_left": 90.0}
+    with report.Progress(10, console=console) as progress:
+        progress.show(4, metrics)
+    assert "4/10" in text.getvalue() and "1,234 images/s" in text.getvalue()
+
+
+def test_the_summary_shows_facts_and_warnings():
+    text = io.StringIO()
+    console = rich.console.Console(file=text, width=120)
+    report.show({"steps": "100"}, ["mind the queue"], console=console)
+    assert "steps" in text.getvalue() and "warning: mind the queue" in text.getvalue()
+
+
+def test_leaves_are_counted_by_the_mask():
+    params = {"dense": {"kernel": jnp.zeros((2, 3)), "bias": jnp.zeros(3)}}
+    mask = {"dense": {"kernel": True, "bias": False}}
+    told = report.leaves_text(params, mask)
+    assert told == "1 arrays, 6 numbers; not: 1 arrays, 3 numbers (bias)"

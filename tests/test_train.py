@@ -1,0 +1,191 @@
+"""The program: resume is exact for every method, and mistakes are told before they cost."""
+
+import json
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from byol_jax import checkpoint, data, main, train
+from byol_jax import config as fields
+
+VIEW = {"name": "supervised", "size": 8, "mean": None, "std": None}
+METHODS = {
+    "byol": {"decay": 0.9},
+    "simclr": {},
+    "moco": {"capacity": 24, "decay": 0.9},
+    "instdisc": {"num_negatives": 8},
+    "instdisc exact": {"name": "instdisc", "num_negatives": 0},
+    "supervised": {},
+}
+
+
+def _config(kind, **changes):
+    config = fields.default()
+    config.data.test_split = "test[:40]"
+    config.data.train_split = "train[:48]"
+    config.views = {"first": VIEW, "second": VIEW}
+    config.encoder = {"name": "resnet_tiny"}
+    config.projector = {"widths": (12, 10)}
+    if kind == "byol":
+        config.predictor = {"widths": (12, 10)}
+    config.method = {"name": kind, **METHODS[kind]}
+    config.batch_size, config.epochs = 16, 2
+    config.log_every_steps, config.checkpoint_every_steps = 1, 3
+    config.evaluate.protocols = ()
+    config.update(changes)
+    return config
+
+
+def _last(workdir, config):
+    with checkpoint.Checkpoints(workdir, keep=2) as checkpoints:
+        return checkpoints.restore(train.prepare_run(config, workdir).first)
+
+
+def _lines(workdir):
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "images_per_second"} for line in lines]
+
+
+class _Killed(BaseException):
+    """Not an Exception: like a kill, nothing may catch it."""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_killed_run_resumes_to_the_very_same_bits(method, tmp_path, monkeypatch):
+    config = _config(method)
+    train.train(config, tmp_path / "whole")
+    calls = []
+
+    def kill(batch, real=train.runtime.shard):
+        calls.append(None)
+        if len(calls) == 5:  # after the checkpoint of step 3, with step 4 logged
+            raise _Killed
+        return real(batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train.runtime, "shard", kill)
+        with pytest.raises(_Killed):
+            train.train(config, tmp_path / "parts")
+    train.train(config, tmp_path / "parts")
+    whole, parts = (_last(tmp_path / name, config) for name in ("whole", "parts"))
+    assert int(whole.step) == 6
+    assert jax.tree.structure(whole) == jax.tree.structure(parts)
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
+        assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+    assert _lines(tmp_path / "whole") == _lines(tmp_path / "parts")
+
+
+def test_the_table_stands_learned_beside_untrained_and_raw_pixels(tmp_path):
+    config = _config("byol")
+    config.evaluate.protocols = ("knn",)
+    rows = train.train(config, tmp_path)
+    assert list(rows) == ["learned", "untrained", "raw pixels"]
+    again = train.evaluate(config, tmp_path)
+    assert again == rows
+    record = json.loads((tmp_path / "evaluation.json").read_text())
+    assert record["step"] == 6
+    assert record["accuracy"]["learned"][0]["accuracy"] == rows["learned"][0].accuracy
+    test = data.open_source("fashion_mnist_10k", "test[:40]")
+    assert rows["learned"][0].settings["num_test"] == len(test) == 40
+
+
+def _refused(words, kind="byol", **changes):
+    with pytest.raises(ValueError, match=words):
+        train.prepare_run(_config(kind, **changes), "/nonexistent")
+
+
+def test_a_batch_size_that_does_not_divide_names_one_that_does():
+    _refused(r"batch_size \(18\) must divide evenly over 4 devices; try 16", batch_size=18)
+
+
+def test_microbatches_count_in_the_division():
+    words = r"over 4 devices x 3 microbatches; try 12"
+    _refused(words, batch_size=16, microbatches=3)
+
+
+def test_a_queue_smaller_than_the_batch_is_refused():
+    words = r"method.capacity 8\) is smaller than batch_size \(16\)"
+    _refused(words, "moco", method={"capacity": 8})
+
+
+def test_a_queue_larger_than_the_data_is_warned_of(tmp_path, capsys):
+    method = {"capacity": 64}
+    train.train(_config("moco", method=method), tmp_path)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "warning: the queue (method.capacity 64) is larger than the data set (48)" in told
+
+
+def test_an_unknown_method_lists_those_there_are():
+    words = "unknown method 'byoll' .did you mean 'byol'.*byol, instdisc, moco, simclr, supervised"
+    config = _config("byol")
+    config.method.name = "byoll"
+    with pytest.raises(ValueError, match=words):
+        train.prepare_run(config, "/nonexistent")
+
+
+def test_an_unknown_argument_lists_what_the_factory_takes():
+    words = "config.method.temprature: simclr takes no 'temprature' .did you mean 'temperature'"
+    _refused(words, "simclr", method={"temprature": 0.1})
+
+
+def test_an_unknown_data_set_lists_those_there_are():
+    _refused("unknown data set 'cifar'.*fashion_mnist_10k", data={"name": "cifar"})
+
+
+def test_supervision_without_labels_is_refused(tmp_path):
+    from PIL import Image
+
+    (tmp_path / "in").mkdir()
+    for number in range(16):
+        Image.new("L", (8, 8), number).save(tmp_path / f"in/{number}.png")
+    data.prepare(tmp_path / "in", tmp_path / "out")
+    where = {"name": str(tmp_path / "out"), "train_split": "train"}
+    _refused("'supervised' needs labels and data set", "supervised", data=where)
+    config = _config("simclr", data=where, epochs=1)
+    assert train.train(config, tmp_path / "run") == {}
+    assert "probe_loss" not in _lines(tmp_path / "run")[0]
+    with pytest.raises(ValueError, match="has no labels; choose"):
+        train.evaluate(_config("simclr", data=where, epochs=1, evaluate={"protocols": ("knn",)}),
+                       tmp_path / "run")  # fmt: skip
+
+
+def test_another_experiment_in_the_workdir_is_refused(tmp_path):
+    train.prepare_run(_config("byol"), tmp_path)
+    with pytest.raises(ValueError, match="another experiment's checkpoint: seed was 0 and is 1"):
+        train.prepare_run(_config("byol", seed=1), tmp_path)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    schedule = {"name": "constant", "learning_rate": 1e30}
+    with pytest.raises(FloatingPointError, match="lower schedule.learning_rate"):
+        train.train(_config("simclr", schedule=schedule), tmp_path)
+
+
+def _command(*arguments):
+    command = [sys.executable, "-m", "byol_jax", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_mistyped_field_names_the_nearest():
+    done = _command("train", "--config=configs/quickstart.py", "--config.batchsize=8")
+    assert done.returncode != 0 and "batch_size" in done.stderr
+
+
+def test_commands_say_what_they_need():
+    done = _command("trian")
+    assert done.returncode != 0 and "train, evaluate, prepare" in done.stdout + done.stderr
+    done = _command("train")
+    assert done.returncode != 0 and "--config and --workdir" in done.stdout + done.stderr
+
+
+def test_a_config_is_found_in_the_package_when_not_here(tmp_path, monkeypatch):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/x.py").write_text("")
+    monkeypatch.setattr(main, "__file__", str(tmp_path / "main.py"))
+    found = main.find_config("--config=configs/x.py:option")
+    assert found == f"--config={tmp_path}/configs/x.py:option"
+    assert main.find_config("--config=elsewhere.py") == "--config=elsewhere.py"
+    assert main.find_config("--workdir=configs/x.py") == "--workdir=configs/x.py"

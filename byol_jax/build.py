@@ -208,6 +208,8 @@ def _view(section, given):
             f"unknown {section} {name!r}{_near(name, augment.PRESETS)}; config.{section}.name is "
             f"one of {', '.join(sorted(augment.PRESETS))}."
         )
+    for argument in arguments:
+        check_argument(section, name, argument, ["strength", *augment.Settings._fields])
     return augment.preset(name, **arguments)
 
 

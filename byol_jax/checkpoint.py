@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Self
 
 import chex
 import jax
@@ -21,7 +22,7 @@ class Checkpoints:
         handler = ocp.StandardCheckpointHandler()
         self._manager = ocp.CheckpointManager(self._folder, options=options, item_handlers=handler)
 
-    def __enter__(self) -> "Checkpoints":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception) -> None:
@@ -70,7 +71,7 @@ class Checkpoints:
     def _check(self, step, wanted):
         try:
             found = self._manager.item_metadata(step)
-            shapes = {path: tuple(found[path].shape) for path in found.keys()}
+            shapes = {path: tuple(found[path].shape) for path in found}
         except Exception as error:
             raise self._broken(step, error) from error
         differences = [f"{path} is missing" for path in wanted if path not in shapes]

@@ -3,7 +3,7 @@
 import math
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -150,7 +150,7 @@ class _Log:
             self._writer = report.Writer(run.workdir, start_step=start, tensorboard=tensorboard)
             self._progress = report.Progress(run.parts.total_steps, start_step=start)
 
-    def __enter__(self) -> "_Log":
+    def __enter__(self) -> Self:
         self._time = time.monotonic()
         if self._progress is not None:
             self._progress.__enter__()
@@ -212,7 +212,8 @@ def _warnings(run) -> list[str]:
     capacity = len(run.first.memory.queue.rows) if hasattr(run.first.memory, "queue") else 0
     if capacity <= len(run.source):
         return []
-    return [
+    warning = (
         f"the queue (method.capacity {capacity}) is larger than the data set ({len(run.source)}): "
         "it holds older keys of the very images; choose a capacity well below the data set's size."
-    ]
+    )
+    return [warning]

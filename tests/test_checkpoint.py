@@ -75,20 +75,22 @@ def test_another_network_is_named_leaf_by_leaf(tmp_path):
 
 
 def test_no_checkpoint_says_to_train_first(tmp_path):
-    with checkpoint.Checkpoints(tmp_path, keep=2) as checkpoints:
-        with pytest.raises(FileNotFoundError, match="run `train` with this --workdir first"):
-            checkpoints.restore(_state(0))
+    words = "run `train` with this --workdir first"
+    checkpoints = checkpoint.Checkpoints(tmp_path, keep=2)
+    with checkpoints, pytest.raises(FileNotFoundError, match=words):
+        checkpoints.restore(_state(0))
 
 
 def test_a_corrupt_checkpoint_names_the_folder_to_remove(tmp_path):
     with checkpoint.Checkpoints(tmp_path, keep=2) as checkpoints:
         checkpoints.save(1, _state(1))
     for file in (tmp_path / "checkpoints/1").rglob("*"):
-        if file.is_file() and "ocdbt" in str(file) or "/d/" in str(file):
+        if file.is_file() and ("ocdbt" in str(file) or "/d/" in str(file)):
             file.write_bytes(b"torn")
-    with checkpoint.Checkpoints(tmp_path, keep=2) as checkpoints:
-        with pytest.raises(ValueError, match=r"cannot be read.*remove .*checkpoints/1 to go on"):
-            checkpoints.restore(_state(0))
+    words = r"cannot be read.*remove .*checkpoints/1 to go on"
+    checkpoints = checkpoint.Checkpoints(tmp_path, keep=2)
+    with checkpoints, pytest.raises(ValueError, match=words):
+        checkpoints.restore(_state(0))
 
 
 def test_a_failed_save_names_the_folder_and_what_to_do(tmp_path, monkeypatch):

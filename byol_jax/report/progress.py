@@ -1,5 +1,7 @@
 """How far a run is: a bar on a terminal, a line at each report elsewhere."""
 
+from typing import Self
+
 import rich.console
 import rich.progress
 
@@ -24,7 +26,7 @@ class Progress:
         )
         self._task = self._bar.add_task("compiling", total=total_steps, completed=start_step)
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> Self:
         self._bar.start()
         return self
 

@@ -4,6 +4,7 @@ import json
 import math
 import os
 from pathlib import Path
+from typing import Self
 
 
 class Writer:
@@ -19,7 +20,7 @@ class Writer:
         _drop_after(file, start_step)
         self._file = file.open("a", encoding="utf-8")
 
-    def __enter__(self) -> "Writer":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception) -> None:

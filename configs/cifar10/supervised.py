@@ -1,0 +1,24 @@
+"""The supervised baseline on CIFAR-10, ResNet-18, 200 epochs.
+
+    python -m byol_jax train --config=configs/cifar10/supervised.py --workdir=runs/cifar10_supervised
+
+No published number is known for exactly this recipe.
+Ours: not run yet.
+"""
+
+from byol_jax import config as fields
+
+
+def get_config():
+    """The experiment."""
+    config = fields.default()
+    config.data.name = "cifar10"
+    config.encoder = {"name": "resnet18", "stem": "cifar"}
+    config.evaluate.options.knn = {"k": 200, "temperature": 0.1}
+    config.views = {"first": {"name": "supervised", "size": 32}}
+    config.projector = {"widths": (10,)}
+    config.method = {"name": "supervised"}
+    config.optimizer = {"name": "sgd", "weight_decay": 5e-4, "mask": "everything"}
+    config.schedule = {"name": "cosine", "learning_rate": 0.1, "scaling": "linear"}
+    config.epochs = 200
+    return config

@@ -1,0 +1,37 @@
+"""Instance discrimination, ResNet-50, 200 epochs (Wu et al. 2018, arXiv 1805.01978; their code).
+
+    python -m byol_jax train --config=configs/imagenet/instdisc.py --workdir=runs/imagenet_instdisc
+
+Published: 46.8 kNN (README), 54.0 linear.
+Pictures are loaded at 256 pixels, square, and the views cut from these.
+Ours: not run yet.
+"""
+
+from byol_jax import config as fields
+
+
+def get_config():
+    """The experiment."""
+    config = fields.default()
+    config.data.name = "imagenet2012"
+    config.data.test_split = "validation"
+    config.data.image_size = 256
+    config.evaluate.view = {"size": 224, "proportion": 0.875}
+    config.evaluate.baselines = ()
+    config.precision = "bfloat16"
+    config.views = {"first": {"name": "instdisc"}}
+    config.encoder = {"name": "resnet50"}
+    config.projector = {"widths": (128,), "kernel_init": "torch"}
+    config.batch_norm = {"sync": False, "groups": 1, "unbiased": True}
+    config.method = {"name": "instdisc", "num_negatives": 4096, "decay": 0.5, "temperature": 0.07}
+    config.optimizer = {"name": "sgd", "weight_decay": 1e-4, "mask": "everything"}
+    config.schedule = {
+        "name": "steps",
+        "learning_rate": 0.03,
+        "scaling": "linear",
+        "epochs": (120, 160),
+    }
+    config.epochs = 200
+    config.evaluate.on = "projections"
+    config.evaluate.options.knn = {"k": 200, "temperature": 0.07}
+    return config

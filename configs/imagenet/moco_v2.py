@@ -1,0 +1,37 @@
+"""MoCo v2, ResNet-50, 200 epochs (Chen et al. 2020, arXiv 2003.04297).
+
+    python -m byol_jax train --config=configs/imagenet/moco_v2.py --workdir=runs/imagenet_moco_v2
+
+Published: 67.5 top-1, linear; 800 epochs, 71.1.
+Batch norm is per device, as on the paper's 8 of 32 images each; on one device set
+batch_norm.groups to 8.
+Pictures are loaded at 256 pixels, square, and the views cut from these.
+Ours: not run yet.
+"""
+
+from byol_jax import config as fields
+
+
+def get_config():
+    """The experiment."""
+    config = fields.default()
+    config.data.name = "imagenet2012"
+    config.data.test_split = "validation"
+    config.data.image_size = 256
+    config.evaluate.view = {"size": 224, "proportion": 0.875}
+    config.evaluate.baselines = ()
+    config.precision = "bfloat16"
+    config.views = {"first": {"name": "moco_v2"}, "second": {"name": "moco_v2"}}
+    config.encoder = {"name": "resnet50"}
+    config.projector = {"widths": (2048, 128), "batch_norm": False, "kernel_init": "torch"}
+    config.batch_norm = {"sync": False, "groups": 1, "unbiased": True}
+    config.method = {"name": "moco", "capacity": 65536, "decay": 0.999, "temperature": 0.2}
+    config.optimizer = {"name": "sgd", "weight_decay": 1e-4, "mask": "everything"}
+    config.schedule = {
+        "name": "cosine",
+        "learning_rate": 0.03,
+        "scaling": "linear",
+        "per_epoch": True,
+    }
+    config.epochs = 200
+    return config

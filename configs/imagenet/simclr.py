@@ -1,0 +1,41 @@
+"""SimCLR, ResNet-50, 100 epochs (Chen et al. 2020, arXiv 2002.05709; their README's command).
+
+    python -m byol_jax train --config=configs/imagenet/simclr.py --workdir=runs/imagenet_simclr
+
+Published: 64.5 top-1, linear; 1000 epochs, 69.3 in the paper.
+Pictures are loaded at 256 pixels, square, and the views cut from these.
+Ours: not run yet.
+"""
+
+from byol_jax import config as fields
+
+
+def get_config():
+    """The experiment."""
+    config = fields.default()
+    config.data.name = "imagenet2012"
+    config.data.test_split = "validation"
+    config.data.image_size = 256
+    config.evaluate.view = {"size": 224, "proportion": 0.875}
+    config.evaluate.baselines = ()
+    config.precision = "bfloat16"
+    config.views = {"first": {"name": "simclr"}, "second": {"name": "simclr"}}
+    config.encoder = {"name": "resnet50", "padding": "fixed", "zero_last_scale": True}
+    config.projector = {
+        "widths": (2048, 2048, 128),
+        "hidden_bias": False,
+        "last_bias": False,
+        "last_norm": "scale",
+        "kernel_init": 0.01,
+    }
+    config.method = {"name": "simclr", "temperature": 0.1, "sum_directions": True}
+    config.optimizer = {"name": "lars", "weight_decay": 1e-4, "lr_in_momentum": True}
+    config.schedule = {
+        "name": "cosine",
+        "learning_rate": 0.3,
+        "scaling": "linear",
+        "warmup_epochs": 10,
+    }
+    config.batch_size = 4096
+    config.epochs = 100
+    return config

@@ -1,0 +1,79 @@
+"""Every config builds at its full size, and its every part takes a step."""
+
+import importlib.util
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from byol_jax import build, train_state, train_step
+
+FOLDER = Path(__file__).parent.parent / "configs"
+FILES = sorted(str(file.relative_to(FOLDER)) for file in FOLDER.rglob("*.py"))
+SHAPES = {"imagenet": ((256, 256, 3), 1_281_167, 1000), "cifar10": ((32, 32, 3), 50_000, 10)}
+
+
+def _config(file):
+    spec = importlib.util.spec_from_file_location("config", FOLDER / file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _build(config, num_examples, num_classes, image_shape):
+    parts = build.build(config, num_examples=num_examples, num_classes=num_classes, axis_name=None)
+
+    def create():
+        num_rows = 2 * config.batch_norm.get("groups", 1)
+        images = jnp.zeros((num_rows, *image_shape), jnp.uint8)
+        views = parts.make_views(jax.random.split(jax.random.key(0), num_rows), images)
+        return train_state.create(
+            parts.method, parts.optimizer, views, seed=0, online_probe=parts.online_probe
+        )
+
+    return parts, create
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_the_docstring_holds_the_command_that_runs_the_file(file):
+    text = _config(file).__doc__
+    assert f"python -m byol_jax train --config=configs/{file} --workdir=runs/" in text
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_it_builds_at_full_size_and_steps_in_small(file):
+    config = _config(file).get_config()
+    image_shape, num_examples, num_classes = SHAPES.get(
+        Path(file).parts[0], ((28, 28, 1), 10_000, 10)
+    )
+    _, create = _build(config, num_examples, num_classes, image_shape)
+    full = jax.eval_shape(create)
+    assert "encoder" in full.params and int(np.prod(full.step.shape)) == 1
+
+    config.encoder = {"name": "resnet_tiny"}
+    for view in config.views.values():
+        view.size = 8
+    if "capacity" in config.method:
+        config.method.capacity = 32
+    config.batch_size = 16
+    parts, create = _build(config, 40, num_classes, (16, 16, image_shape[-1]))
+    step = train_step.make(
+        parts.method,
+        parts.optimizer,
+        make_views=parts.make_views,
+        seed=0,
+        online_probe=parts.online_probe,
+    )
+    rng = np.random.default_rng(0)
+    batch = {
+        "image": rng.integers(0, 256, (16, 16, 16, image_shape[-1]), dtype=np.uint8),
+        "index": np.arange(16, dtype=np.int32),
+        "label": np.arange(16, dtype=np.int32) % 10,
+    }
+    state, metrics = jax.jit(lambda: step(create(), batch))()
+    assert int(state.step) == 1
+    assert all(np.isfinite(value) for value in metrics.values())
+    encoded = parts.encode(state.params, state.stats, batch["image"])
+    assert encoded.shape[0] == 16 and np.isfinite(encoded).all()

@@ -40,8 +40,8 @@ setuptools.setup(
         "cuda": ["jax[cuda13]"],
         "tpu": ["jax[tpu]"],
         "tfds": ["tensorflow>=2.18"],
-        "tensorboard": ["tensorboardX>=2.6"],
-        "test": ["pytest>=8.0", "scipy>=1.13", "ruff>=0.12", "tensorboardX>=2.6"],
+        "tensorboard": ["tensorboardX>=2.6.2.2"],
+        "test": ["pytest>=8.0", "scipy>=1.13", "ruff>=0.12", "tensorboardX>=2.6.2.2"],
     },
     entry_points={"console_scripts": ["byol_jax=byol_jax.main:run"]},
 )

@@ -1,5 +1,10 @@
 """Strict JAX for every test: 4 CPU devices, and no silent promotion of types or ranks."""
 
+import os
+
+# Most of a test's time goes into compiling; the least optimized code is compiled soonest.
+os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 " + os.environ.get("XLA_FLAGS", "")
+
 import jax
 
 jax.config.update("jax_platforms", "cpu")

@@ -42,6 +42,5 @@ class Progress:
         self._bar.update(self._task, completed=step, description=text)
         if not self._console.is_terminal:
             left = metrics["seconds_left"]
-            self._console.print(
-                f"step {step}/{self._total}  {text}  {left / 60:.1f} min left", highlight=False
-            )
+            line = f"step {step}/{self._total}  {text}  {left / 60:.1f} min left"
+            self._console.print(line, highlight=False, soft_wrap=True)

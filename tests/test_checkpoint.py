@@ -84,9 +84,10 @@ def test_no_checkpoint_says_to_train_first(tmp_path):
 def test_a_corrupt_checkpoint_names_the_folder_to_remove(tmp_path):
     with checkpoint.Checkpoints(tmp_path, keep=2) as checkpoints:
         checkpoints.save(1, _state(1))
-    for file in (tmp_path / "checkpoints/1").rglob("*"):
-        if file.is_file() and ("ocdbt" in str(file) or "/d/" in str(file)):
-            file.write_bytes(b"torn")
+    manifests = list((tmp_path / "checkpoints/1").rglob("manifest.ocdbt"))
+    assert manifests
+    for file in manifests:
+        file.write_bytes(b"torn")
     words = r"cannot be read.*remove .*checkpoints/1 to go on"
     checkpoints = checkpoint.Checkpoints(tmp_path, keep=2)
     with checkpoints, pytest.raises(ValueError, match=words):

@@ -92,8 +92,9 @@ class Checkpoints:
             )
 
     def _broken(self, step, error):
+        cause = (str(error).splitlines() or [type(error).__name__])[0]
         return ValueError(
-            f"the checkpoint of step {step} in {self._folder} cannot be read ({error}); remove "
+            f"the checkpoint of step {step} in {self._folder} cannot be read ({cause}); remove "
             f"{self._folder / str(step)} to go on from the one before."
         )
 

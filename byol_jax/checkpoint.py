@@ -7,6 +7,7 @@ from typing import Self
 
 import chex
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -26,13 +27,18 @@ class Checkpoints:
         return self
 
     def __exit__(self, *exception) -> None:
+        """Waits as `wait` does, and closes."""
+        try:
+            self.wait()
+        finally:
+            self._manager.close()
+
+    def wait(self) -> None:
         """Waits for the save under way; raises OSError, naming the folder, when it failed."""
         try:
             self._manager.wait_until_finished()
-        except OSError as error:
+        except Exception as error:  # tensorstore tells of a full disk as a ValueError
             raise self._not_saved(error) from error
-        finally:
-            self._manager.close()
 
     def latest_step(self) -> int | None:
         """The step of the newest checkpoint, None where there is none."""
@@ -45,7 +51,7 @@ class Checkpoints:
         """
         try:
             self._manager.save(step, args=ocp.args.StandardSave(_global(_flat(state))))
-        except OSError as error:
+        except Exception as error:
             raise self._not_saved(error) from error
 
     def restore(self, template: chex.ArrayTree) -> chex.ArrayTree:
@@ -54,6 +60,7 @@ class Checkpoints:
         Raises FileNotFoundError where there is none, and ValueError where it cannot be read or is
         of something else than the template.
         """
+        self.wait()
         step = self.latest_step()
         if step is None:
             raise FileNotFoundError(
@@ -62,8 +69,10 @@ class Checkpoints:
         wanted = _flat(template)
         self._check(step, wanted)
         try:
-            shapes = {path: jax.ShapeDtypeStruct(x.shape, x.dtype) for path, x in wanted.items()}
-            found = self._manager.restore(step, args=ocp.args.StandardRestore(shapes))
+            # Named anew: what is on disk remembers the devices that wrote it.
+            here = {"sharding": _everywhere()}
+            like = {p: jax.ShapeDtypeStruct(x.shape, x.dtype, **here) for p, x in wanted.items()}
+            found = jax.device_get(self._manager.restore(step, args=ocp.args.StandardRestore(like)))
         except Exception as error:  # Orbax and tensorstore raise many kinds for broken files
             raise self._broken(step, error) from error
         return jax.tree.unflatten(jax.tree.structure(template), [found[path] for path in wanted])
@@ -71,17 +80,15 @@ class Checkpoints:
     def _check(self, step, wanted):
         try:
             found = self._manager.item_metadata(step)
-            shapes = {path: tuple(found[path].shape) for path in found}
+            kinds = {path: _kind(found[path]) for path in found}
         except Exception as error:
             raise self._broken(step, error) from error
-        differences = [f"{path} is missing" for path in wanted if path not in shapes]
+        differences = [f"{path} is missing" for path in wanted if path not in kinds]
+        differences += [f"{path} is not in this experiment" for path in kinds if path not in wanted]
         differences += [
-            f"{path} is not in this experiment" for path in shapes if path not in wanted
-        ]
-        differences += [
-            f"{path} is {list(shapes[path])}, wanted {list(x.shape)}"
+            f"{path} is {kinds[path]}, wanted {_kind(x)}"
             for path, x in wanted.items()
-            if path in shapes and shapes[path] != tuple(x.shape)
+            if path in kinds and kinds[path] != _kind(x)
         ]
         if differences:
             more = f", and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
@@ -92,17 +99,20 @@ class Checkpoints:
             )
 
     def _broken(self, step, error):
-        cause = (str(error).splitlines() or [type(error).__name__])[0]
         return ValueError(
-            f"the checkpoint of step {step} in {self._folder} cannot be read ({cause}); remove "
+            f"the checkpoint of step {step} in {self._folder} cannot be read ({_cause(error)}); remove "
             f"{self._folder / str(step)} to go on from the one before."
         )
 
     def _not_saved(self, error):
         return OSError(
-            f"cannot save a checkpoint in {self._folder}: {error}; make room there and start again: "
-            "training resumes from the newest whole checkpoint."
+            f"cannot save a checkpoint in {self._folder} ({_cause(error)}); see that there is room to "
+            "write and start again: training resumes from the newest whole checkpoint."
         )
+
+
+def _cause(error):
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _flat(state):
@@ -111,13 +121,20 @@ def _flat(state):
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
+def _kind(array):
+    return f"{jnp.dtype(array.dtype).name} {list(array.shape)}"
+
+
+def _everywhere():
+    return NamedSharding(Mesh(jax.devices(), "devices"), PartitionSpec())
+
+
 def _global(flat):
     """With several processes, the same arrays over the mesh of all devices, as Orbax wants them."""
     if jax.process_count() == 1:
         return flat
-    everywhere = NamedSharding(Mesh(jax.devices(), "devices"), PartitionSpec())
     return {
-        path: jax.make_array_from_process_local_data(everywhere, jax.device_get(x))
+        path: jax.make_array_from_process_local_data(_everywhere(), jax.device_get(x))
         for path, x in flat.items()
     }
 

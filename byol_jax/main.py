@@ -38,8 +38,11 @@ def _evaluate() -> None:
 
 
 def _prepare() -> None:
+    import tensorflow_datasets as tfds
+
     from byol_jax import data
 
+    tfds.disable_progress_bar()
     _need("prepare", source=_SOURCE.value, out=_OUT.value)
     limits = {"max_train": _MAX_TRAIN.value, "max_test": _MAX_TEST.value}
     report = data.prepare(_SOURCE.value, _OUT.value, **limits)

@@ -1,6 +1,9 @@
 """Checkpoints: what comes back is bitwise what was saved, and what cannot come back says why."""
 
 import json
+import resource
+import subprocess
+import sys
 from typing import NamedTuple
 
 import jax
@@ -66,12 +69,42 @@ def test_the_newest_are_kept(tmp_path):
 def test_another_network_is_named_leaf_by_leaf(tmp_path):
     with checkpoint.Checkpoints(tmp_path, keep=2) as checkpoints:
         checkpoints.save(1, _state(1))
-        words = r"params/encoder/kernel is \[3, 4\], wanted \[3, 6\].*another --workdir"
+        words = (
+            r"params/encoder/kernel is float32 \[3, 4\], wanted float32 \[3, 6\].*another --workdir"
+        )
         with pytest.raises(ValueError, match=words):
             checkpoints.restore(_state(1, width=6))
         more = _state(1)._replace(probe={"bias": jnp.zeros(2)})
         with pytest.raises(ValueError, match="probe/bias is missing"):
             checkpoints.restore(more)
+
+
+def test_a_checkpoint_of_4_devices_comes_back_on_1_and_again(tmp_path):
+    code = (
+        "import sys, jax, numpy as np\n"
+        "from byol_jax import checkpoint, runtime\n"
+        "count, workdir = int(sys.argv[1]), sys.argv[2]\n"
+        "jax.config.update('jax_num_cpu_devices', count)\n"
+        "rows = np.arange(6.0, dtype=np.float32)\n"
+        "with checkpoint.Checkpoints(workdir, keep=1) as mine:\n"
+        "    if mine.latest_step():\n"
+        "        rows = mine.restore({'rows': rows})['rows'] + 1\n"
+        "    mine.save((mine.latest_step() or 0) + 1, runtime.replicate({'rows': rows}))\n"
+    )
+    for count in ("4", "1", "2"):
+        subprocess.run([sys.executable, "-c", code, count, str(tmp_path)], check=True)
+    with checkpoint.Checkpoints(tmp_path, keep=1) as mine:
+        assert mine.latest_step() == 3
+        rows = mine.restore({"rows": np.zeros(6, np.float32)})["rows"]
+    np.testing.assert_array_equal(rows, np.arange(6) + 2)
+
+
+def test_another_type_is_refused(tmp_path):
+    with checkpoint.Checkpoints(tmp_path, keep=2) as checkpoints:
+        checkpoints.save(1, _state(1))
+        other = _state(1)._replace(step=jnp.float32(0))
+        with pytest.raises(ValueError, match=r"step is int32 \[\], wanted float32 \[\]"):
+            checkpoints.restore(other)
 
 
 def test_no_checkpoint_says_to_train_first(tmp_path):
@@ -94,15 +127,25 @@ def test_a_corrupt_checkpoint_names_the_folder_to_remove(tmp_path):
         checkpoints.restore(_state(0))
 
 
-def test_a_failed_save_names_the_folder_and_what_to_do(tmp_path, monkeypatch):
-    checkpoints = checkpoint.Checkpoints(tmp_path, keep=2)
+def _limit_files(size):
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
 
-    def full(*args, **kwargs):
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoints._manager, "save", full)
-    with pytest.raises(OSError, match="cannot save .*No space left on device; make room"):
-        checkpoints.save(1, _state(1))
+def test_a_disk_that_fills_names_the_folder_and_keeps_what_was_whole(tmp_path):
+    large = _state(2)._replace(probe=jax.random.normal(jax.random.key(0), (512, 1024)))
+    words = r"cannot save a checkpoint in .*checkpoints .*start again: training resumes"
+    with pytest.raises(OSError, match=words), checkpoint.Checkpoints(tmp_path, keep=2) as mine:
+        mine.save(1, _state(1)._replace(probe=jnp.zeros((512, 1024))))
+        mine.wait()
+        _limit_files(2**20)  # of bytes: no file may grow beyond
+        try:
+            mine.save(2, large)
+            mine.wait()
+        finally:
+            _limit_files(resource.RLIM_INFINITY)
+    with checkpoint.Checkpoints(tmp_path, keep=2) as mine:
+        assert int(mine.restore(large).step) == 1
 
 
 _CONFIG = {"method": {"name": "byol", "decay": 0.99}, "log_every_steps": 5}

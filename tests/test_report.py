@@ -74,8 +74,8 @@ def test_on_a_terminal_progress_is_a_bar():
 def test_the_summary_shows_facts_and_warnings():
     text = io.StringIO()
     console = rich.console.Console(file=text, width=120)
-    report.show({"steps": "100"}, ["mind the queue"], console=console)
-    assert "steps" in text.getvalue() and "warning: mind the queue" in text.getvalue()
+    report.show({"workdir": "runs/[bold]"}, ["mind [red]"], console=console)
+    assert "runs/[bold]" in text.getvalue() and "warning: mind [red]" in text.getvalue()
 
 
 def test_leaves_are_counted_by_the_mask():

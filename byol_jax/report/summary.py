@@ -6,6 +6,7 @@ import chex
 import jax
 import rich.console
 import rich.table
+import rich.text
 
 
 def show(
@@ -20,10 +21,11 @@ def show(
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, text in facts.items():
-        table.add_row(name, text)
+        table.add_row(name, rich.text.Text(text))  # as it is: a path may hold [brackets]
     console.print(table)
     for warning in warnings:
-        console.print(f"[yellow]warning:[/yellow] {warning}", highlight=False)
+        told = rich.text.Text.assemble(("warning:", "yellow"), f" {warning}")
+        console.print(told, highlight=False)
 
 
 def leaves_text(params: chex.ArrayTree, mask: chex.ArrayTree) -> str:

@@ -4,7 +4,12 @@
 
 The data: fields.small_grey says how to prepare it.
 
-Not run yet.
+Ours, test accuracy, seed 0, 8.6 minutes on one CPU core, commit 5daaa82:
+
+               kNN (k=20, T=0.1)   linear
+    learned         85.39           85.89
+    untrained       57.85           61.95
+    raw pixels      84.47           84.72
 """
 
 from byol_jax import config as fields

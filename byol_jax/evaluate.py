@@ -23,7 +23,8 @@ def evaluate(
 ) -> dict[str, list[table.Row]]:
     """The protocols' rows for each state and for raw pixels, also written to evaluation.json.
 
-    sources: the training and the test split. states: by the name that they have in the table.
+    sources: the training and the test split. states: on the host, by the name that they have in
+        the table.
     """
     options = config.evaluate.to_dict()
     wanted = [name for name in states if name == "learned" or name in options["baselines"]]
@@ -32,10 +33,7 @@ def evaluate(
         raise ValueError(
             f"config.evaluate.baselines has {unknown[0]!r}; there are {', '.join(BASELINES)}."
         )
-    rows = {
-        name: _rows(sources, options, _encoder(parts, jax.device_get(states[name])))
-        for name in wanted
-    }
+    rows = {name: _rows(sources, options, _encoder(parts, states[name])) for name in wanted}
     if "raw pixels" in options["baselines"]:
         rows["raw pixels"] = _rows(sources, options, _pixels)
     record = {name: [row._asdict() for row in found] for name, found in rows.items()}

@@ -24,9 +24,12 @@ def prefer_fast_cpu() -> None:
 
 
 def replicate(tree: chex.ArrayTree) -> chex.ArrayTree:
-    """Places a copy of every array on each of this process's devices; `tree` survives a donation."""
+    """Places a copy of every array on each of this process's devices.
+
+    By way of the host, so that the copies share no memory with `tree` and may be donated.
+    """
     mesh = Mesh(jax.local_devices(), train_step.AXIS)
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()), may_alias=False)
+    return jax.device_put(jax.device_get(tree), NamedSharding(mesh, PartitionSpec()))
 
 
 def shard(batch: dict) -> dict:

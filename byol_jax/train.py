@@ -17,12 +17,16 @@ from byol_jax.evaluation import table
 
 
 class Run(NamedTuple):
-    """An experiment that is ready to go: its parts, its two splits, and its first state."""
+    """An experiment that is ready to go: its parts, its data, and its first state, on the host.
+
+    test: the test split, None where nothing will be evaluated.
+    """
 
     config: ConfigDict
     workdir: Path
     parts: build.Parts
     source: data.Source
+    test: data.Source | None
     first: train_state.TrainState
 
 
@@ -35,11 +39,13 @@ def prepare_run(config: ConfigDict, workdir: str) -> Run:
     source = _open(config, config.data.train_split)
     sizes = {"num_examples": len(source), "num_classes": source.num_classes}
     parts = build.build(config, **sizes, axis_name=train_step.AXIS)
+    evaluates = source.num_classes is not None and config.evaluate.protocols
+    test = _open(config, config.data.test_split) if evaluates else None
     workdir = Path(workdir).expanduser().absolute()
     if jax.process_index() == 0:
         workdir.mkdir(parents=True, exist_ok=True)
         checkpoint.check_same_experiment(workdir, config.to_dict(), free=fields.FREE)
-    return Run(config, workdir, parts, source, _first_state(config, source))
+    return Run(config, workdir, parts, source, test, _first_state(config, source))
 
 
 def _open(config, split):
@@ -66,7 +72,7 @@ def _first_state(config, source):
             online_probe=parts.online_probe,
         )
 
-    return create()
+    return jax.device_get(create())
 
 
 def train(config: ConfigDict, workdir: str) -> dict[str, list[table.Row]]:
@@ -84,25 +90,30 @@ def train(config: ConfigDict, workdir: str) -> dict[str, list[table.Row]]:
             state = checkpoints.restore(run.first)
             rich.print(f"resuming from step {start}")
         state = _steps(run, state, start, checkpoints, is_writer)
-    if not is_writer or run.source.num_classes is None:
+    if not is_writer or run.test is None:
         return {}
     return _evaluate(run, jax.device_get(state))
 
 
 def evaluate(config: ConfigDict, workdir: str) -> dict[str, list[table.Row]]:
-    """Evaluates the newest checkpoint of workdir as `train` does at its end."""
+    """Evaluates the newest checkpoint of workdir as `train` does at its end.
+
+    Raises ValueError where the data has no labels, or the config no protocols.
+    """
     run = prepare_run(config, workdir)
+    run.source.require_labels()
+    if run.test is None:
+        raise ValueError("evaluate.protocols is empty; name some, such as ('knn', 'linear').")
     with checkpoint.Checkpoints(run.workdir, keep=config.keep_checkpoints) as checkpoints:
         state = checkpoints.restore(run.first)
     return _evaluate(run, state)
 
 
 def _evaluate(run, state):
-    if not run.config.evaluate.protocols:
-        return {}
-    test = _open(run.config, run.config.data.test_split)
     states = {"learned": state, "untrained": run.first}
-    rows = evaluation_run.evaluate(run.config, run.workdir, run.parts, (run.source, test), states)
+    rows = evaluation_run.evaluate(
+        run.config, run.workdir, run.parts, (run.source, run.test), states
+    )
     rich.print(table.table(rows))
     return rows
 

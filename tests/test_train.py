@@ -152,6 +152,11 @@ def test_supervision_without_labels_is_refused(tmp_path):
                        tmp_path / "run")  # fmt: skip
 
 
+def test_a_missing_test_split_is_told_before_training():
+    words = "has no split 'tests'; it has .*train.*change data.train_split or data.test_split"
+    _refused(words, data={"test_split": "tests"}, evaluate={"protocols": ("knn",)})
+
+
 def test_another_experiment_in_the_workdir_is_refused(tmp_path):
     train.prepare_run(_config("byol"), tmp_path)
     with pytest.raises(ValueError, match="another experiment's checkpoint: seed was 0 and is 1"):

@@ -51,14 +51,18 @@ class Source:
     @property
     def labels(self) -> np.ndarray:
         """All labels, int32 [N]; raises ValueError when the data has none."""
-        if self.num_classes is None:
-            raise ValueError(
-                f"data set {self.name!r} has no labels; choose a self-supervised method and "
-                "evaluate=(), or prepare it from subfolders named after the classes."
-            )
+        self.require_labels()
         if self._keep:
             return self._decoded[1]
         return np.array([self._records[i]["label"] for i in range(len(self))], np.int32)
+
+    def require_labels(self) -> None:
+        """Raises ValueError when the data has no labels."""
+        if self.num_classes is None:
+            raise ValueError(
+                f"data set {self.name!r} has no labels; choose a self-supervised method and "
+                "evaluate.protocols=(), or prepare it from subfolders named after the classes."
+            )
 
     @functools.cached_property
     def _decoded(self):
@@ -106,7 +110,8 @@ def open_source(
     if split.split("[")[0] not in splits:
         raise ValueError(
             f"data set {name!r} has no split {split!r}; it has {', '.join(splits)}: change "
-            "data.train_split or data.test_split."
+            "data.train_split or data.test_split ('train[90%:]' is a part), or evaluate nothing "
+            "by evaluate.protocols=()."
         )
     decoders = {"image": tfds.decode.SkipDecoding()}
     records = builder.as_data_source(split, decoders=decoders)

@@ -41,7 +41,13 @@ setuptools.setup(
         "tpu": ["jax[tpu]"],
         "tfds": ["tensorflow>=2.18"],
         "tensorboard": ["tensorboardX>=2.6.2.2"],
-        "test": ["pytest>=8.0", "scipy>=1.13", "ruff>=0.12", "tensorboardX>=2.6.2.2"],
+        "test": [
+            "pytest>=8.0",
+            "pytest-xdist>=3.6",
+            "ruff>=0.12",
+            "scipy>=1.13",
+            "tensorboardX>=2.6.2.2",
+        ],
     },
     entry_points={"console_scripts": ["byol_jax=byol_jax.main:run"]},
 )

@@ -1,6 +1,7 @@
 """Strict JAX for every test: 4 CPU devices, and no silent promotion of types or ranks."""
 
 import os
+import tempfile
 
 # Most of a test's time goes into compiling; the least optimized code is compiled soonest.
 os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 " + os.environ.get("XLA_FLAGS", "")
@@ -12,3 +13,8 @@ jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
+jax.config.update("jax_debug_key_reuse", True)
+
+_COMPILED = tempfile.TemporaryDirectory(prefix="byol_jax-compiled-")  # removed at the end
+jax.config.update("jax_compilation_cache_dir", _COMPILED.name)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

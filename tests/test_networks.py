@@ -1,8 +1,6 @@
-"""Networks: sizes, paddings, batch norm on any number of devices, and torchvision's own numbers."""
+"""Networks: sizes, paddings, batch norm on any number of devices, and heads."""
 
 import functools
-import json
-import pathlib
 
 import flax.linen as nn
 import jax
@@ -11,8 +9,6 @@ import numpy as np
 import pytest
 
 from byol_jax import networks
-
-REFERENCE = sorted((pathlib.Path(__file__).parent / "reference").glob("torchvision_resnet*.npz"))
 
 
 def _normal(seed, *shape):
@@ -291,70 +287,3 @@ def test_an_unknown_kernel_init_names_the_known_ones():
 def test_an_unknown_last_norm_names_the_known_ones():
     with pytest.raises(ValueError, match="unknown last_norm 'odd'; choose scale, affine, plain"):
         networks.mlp((8, 3), last_norm="odd")
-
-
-# torchvision's numbers
-
-
-def _weight(meta, number, name, shape):
-    """Tensor `number` of the state dict, by the formula in meta["weights"]."""
-    u = np.random.RandomState(1000 * meta["seed"] + number).uniform(-1, 1, shape)
-    if name.endswith("running_var"):
-        u = 1 + 0.4 * u
-    elif name.endswith("running_mean"):
-        u = 0.1 * u
-    elif len(shape) == 1:
-        u = 0.2 * u + name.endswith("weight")
-    else:
-        u = u * np.sqrt(6 / np.prod(shape[1:]))
-    return u.astype(np.float32)
-
-
-def _place(name):
-    """Where a torchvision tensor lives here: layer2.0.bn1.weight -> stage2_block1, bn1, scale."""
-    *path, leaf = name.split(".")
-    block = f"stage{path[0][-1]}_block{int(path[1]) + 1}" if len(path) > 1 else None
-    layer = {"0": "shortcut_conv", "1": "shortcut_bn"}.get(path[-1], path[-1])
-    ours = {"weight": "scale", "running_mean": "mean", "running_var": "var"}.get(leaf, leaf)
-    if "conv" in layer:
-        ours = "kernel"
-    path = (block, layer) if block else ({"conv1": "stem_conv", "bn1": "stem_bn"}[layer],)
-    return (*path, ours)
-
-
-def _from_torchvision(tensors):
-    """Params and stats from torchvision's names; its last layer is left out."""
-    params, stats = {}, {}
-    for name, tensor in tensors.items():
-        if name.startswith("fc.") or name.endswith("num_batches_tracked"):
-            continue
-        *path, leaf = _place(name)
-        node = stats if leaf in ("mean", "var") else params
-        for part in path:
-            node = node.setdefault(part, {})
-        node[leaf] = tensor.transpose(2, 3, 1, 0) if tensor.ndim == 4 else tensor
-    return params, stats
-
-
-@pytest.mark.parametrize("file", REFERENCE, ids=lambda file: file.stem)
-def test_the_bottleneck_resnet_is_torchvisions(file):
-    trace = np.load(file)
-    meta = json.loads(str(trace["meta"]))
-    names = zip(meta["state_dict_names"], meta["state_dict_shapes"], strict=True)
-    tensors = {name: _weight(meta, t, name, shape) for t, (name, shape) in enumerate(names)}
-    params, stats = _from_torchvision(tensors)
-    norm = functools.partial(networks.BatchNorm, unbiased=True)
-    inner_width = meta["width_per_group"] / 64
-    net = networks.resnet(
-        meta["layers"], bottleneck=True, inner_width=inner_width, batch_norm=norm, padding="torch"
-    )
-    got, _ = _apply(net, params, stats, trace["images"], train=False)
-    np.testing.assert_allclose(got, trace["eval/features"], rtol=1e-4, atol=1e-5)
-    got, moved = _apply(net, params, stats, trace["images"], train=True)
-    np.testing.assert_allclose(got, trace["train/features"], rtol=1e-4, atol=1e-5)
-    after = {k.removeprefix("after_train/"): trace[k] for k in trace if k.startswith("after")}
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
-        moved,
-        _from_torchvision(after)[1],
-    )

@@ -1,138 +1,363 @@
-"""The numbers that the authors' own code computed, recorded in reference/, against ours."""
+"""Step for step, our public functions against what the authors' own code computed.
+
+With -rP pytest prints the largest deviation of every quantity and what is allowed.
+"""
 
 import functools
-import json
-import os
-import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+import recorded
 
-from byol_jax import augment, networks
-
-FOLDER = pathlib.Path(
-    os.environ.get("BYOL_JAX_REFERENCE", pathlib.Path(__file__).parent / "reference")
+from byol_jax import (
+    augment,
+    ema,
+    methods,
+    networks,
+    optimizers,
+    probe,
+    ring_buffer,
+    train_state,
+    train_step,
 )
-_CORES = {
-    "brightness": lambda p: functools.partial(augment.add_brightness, delta=float(p)),
-    "contrast": lambda p: functools.partial(augment.contrast, factor=float(p)),
-    "saturation": lambda p: functools.partial(augment.saturation, factor=float(p)),
-    "hue": lambda p: functools.partial(augment.hue, delta=float(p)),
-    "grayscale": lambda p: augment.grayscale,
-    "hflip": lambda p: augment.flip,
-    "solarize": lambda p: functools.partial(augment.solarize, threshold=float(p)),
-}
+from byol_jax.methods.instdisc import Memory as Bank
+from byol_jax.methods.moco import Memory as Queue
 
 
-def _files(kind):
-    files = sorted(FOLDER.glob(f"{kind}*.npz"))
-    assert files, f"no {kind}*.npz in {FOLDER}"
-    return files
+def _as_they_are(keys, images):
+    del keys
+    return images[:, 0], images[:, 1]
 
 
-def _changed(kind):
-    """(images, key, what the authors' code made of them) for all files of a kind."""
-    for file in _files(kind):
-        with np.load(file) as trace:
-            for key in sorted(set(trace.files) - {"images", "meta"}):
-                yield jnp.asarray(trace["images"]), key, trace[key]
+# BYOL
 
 
-def test_colors_and_blur_equal_byols_code():
-    for images, key, wanted in _changed("augment_byol"):
-        name, _, parameter = key.removeprefix("byol_").partition("/")
-        if name == "blur":
-            taps = 2 * int(images.shape[1] / 10 / 2) + 1
-            core = functools.partial(augment.blur, sigma=float(parameter), kernel_size=taps)
-        else:
-            core = _CORES[name](parameter)
-        np.testing.assert_allclose(jax.jit(jax.vmap(core))(images), wanted, atol=2e-5, err_msg=key)
+def _byol_views(keys, images):
+    normalize = functools.partial(
+        augment.normalize, mean=augment.IMAGENET_MEAN, std=augment.IMAGENET_STD
+    )
+    return tuple(jax.vmap(normalize)(view) for view in _as_they_are(keys, images))
 
 
-def _torchvision_core(name, parameter):
-    if name.startswith("resized_crop"):
-        box, size = parameter.split("/")
-        box, method = jnp.array([int(x) for x in box.split(",")]), name.split("_")[-1]
-        how = {"size": int(size), "method": method, "antialias": True}
-        return lambda image: augment.crop_and_resize(image, box, **how)
-    if name.startswith("blur"):
-        how = {"sigma": float(parameter), "kernel_size": int(name[6:]), "padding": "reflect"}
-        return functools.partial(augment.blur, **how)
-    if name == "brightness":
-        return functools.partial(augment.scale_brightness, factor=float(parameter))
-    flags = {"contrast": {"per_channel": False}, "saturation": {"hsv": False}}.get(name, {})
-    return functools.partial(_CORES[name](parameter), **flags)
+def _byol_parts(meta, encoder_params):
+    axis_name = train_step.AXIS if meta["cross_replica_bn"] else None
+    norm = functools.partial(
+        networks.BatchNorm, axis_name=axis_name, decay=meta["bn_decay"], eps=meta["bn_eps"]
+    )
+    out = meta["projector_output_size"]
+    head = functools.partial(networks.mlp, batch_norm=norm, last_bias=False)
+    sizes = recorded.sizes(encoder_params)
+    encoder = networks.resnet(**sizes, padding="same", always_project=True, batch_norm=norm)
+    return methods.byol(
+        encoder,
+        head((meta["projector_hidden_size"], out)),
+        head((meta["predictor_hidden_size"], out)),
+        decay=meta["base_target_ema"],
+        total_steps=meta["max_steps"],
+        axis_name=train_step.AXIS,
+    )
 
 
-def test_operations_equal_torchvisions():
-    for images, key, wanted in _changed("augment_torchvision"):
-        core = _torchvision_core(*key.removeprefix("tv_").partition("/")[::2])
-        ours = jnp.clip(jax.jit(jax.vmap(core))(images), 0.0, 1.0)
-        np.testing.assert_allclose(ours, np.clip(wanted, 0, 1), atol=2e-5, err_msg=key)
+def _byol_schedule(meta):
+    peak = meta["base_learning_rate"] * meta["batch_size"] / 256
+    return optimizers.cosine(peak, meta["max_steps"], 1, warmup_epochs=meta["warmup_steps"])
 
 
-def _weight(meta, number, name, shape):
-    """Tensor `number` of the state dict, by the formula in meta["weights"]."""
-    u = np.random.RandomState(1000 * meta["seed"] + number).uniform(-1, 1, shape)
-    if name.endswith("running_var"):
-        u = 1 + 0.4 * u
-    elif name.endswith("running_mean"):
-        u = 0.1 * u
-    elif len(shape) == 1:
-        u = 0.2 * u + name.endswith("weight")
-    else:
-        u = u * np.sqrt(6 / np.prod(shape[1:]))
-    return u.astype(np.float32)
+def _online(tree):
+    return {name: tree[name] for name in ("encoder", "projector", "predictor")}
 
 
-def _place(name):
-    """Where a torchvision tensor lives here: layer2.0.bn1.weight -> stage2_block1, bn1, scale."""
-    *path, leaf = name.split(".")
-    block = f"stage{path[0][-1]}_block{int(path[1]) + 1}" if len(path) > 1 else None
-    layer = {"0": "shortcut_conv", "1": "shortcut_bn"}.get(path[-1], path[-1])
-    ours = {"weight": "scale", "running_mean": "mean", "running_var": "var"}.get(leaf, leaf)
-    if "conv" in layer:
-        ours = "kernel"
-    path = (block, layer) if block else ({"conv1": "stem_conv", "bn1": "stem_bn"}[layer],)
-    return (*path, ours)
+def _target(tree):
+    return {name: tree[name] for name in ("encoder", "projector")}
 
 
-def _from_torchvision(tensors):
-    """Params and stats from torchvision's names; its last layer is left out."""
-    params, stats = {}, {}
-    for name, tensor in tensors.items():
-        if name.startswith("fc.") or name.endswith("num_batches_tracked"):
-            continue
-        *path, leaf = _place(name)
-        node = stats if leaf in ("mean", "var") else params
-        for part in path:
-            node = node.setdefault(part, {})
-        node[leaf] = tensor.transpose(2, 3, 1, 0) if tensor.ndim == 4 else tensor
-    return params, stats
+def _byol_state(trace, moment):
+    """What the state holds then: params, target, stats, the target's stats, the classifier."""
+    params, target, stats, target_stats = (
+        recorded.from_haiku(trace.under(f"{moment}/{part}/"))
+        for part in ("online_params", "target_params", "online_state", "target_state")
+    )
+    return params, _target(target), {**_online(stats), "target": _target(target_stats)}
 
 
-@pytest.mark.parametrize("file", _files("torchvision_resnet"), ids=lambda file: file.stem)
+def _momentum(opt_state):
+    return optax.tree_utils.tree_get(opt_state, "trace")
+
+
+@recorded.kind("byol")
+def test_byol(file):
+    trace = recorded.load(file)
+    meta = trace.meta
+    params, target, stats = _byol_state(trace, "init")
+    method = _byol_parts(meta, params["encoder"])
+    schedule, lars = _byol_schedule(meta), meta["lars"]
+    optimizer = optimizers.lars(
+        schedule,
+        momentum=lars["momentum"],
+        weight_decay=lars["weight_decay"],
+        trust_coefficient=lars["eta"],
+    )
+    online_probe = probe.Probe(meta["num_classes"], optimizer)
+    classifier = params["classifier"]
+    state = train_state.TrainState(
+        jnp.int32(0),
+        _online(params),
+        stats,
+        optimizer.init(_online(params)),
+        target,
+        probe.ProbeState(classifier, optimizer.init(classifier)),
+    )
+    step = train_step.make(
+        method,
+        optimizer,
+        make_views=_byol_views,
+        seed=0,
+        online_probe=online_probe,
+        axis_name=train_step.AXIS,
+    )
+
+    def after(i, state, metrics):
+        log = trace.under(f"log/{i}/")
+        losses = {"loss": metrics["loss"], "probe_loss": metrics["probe_loss"]}
+        wanted = {"loss": log["repr_loss"], "probe_loss": log["classif_loss"]}
+        recorded.compare(f"step {i} losses", losses, wanted, recorded.LOSS)
+        recorded.compare(
+            f"step {i} learning rate", schedule(i), log["learning_rate"], recorded.LOSS
+        )
+        decay = ema.cosine_decay(meta["base_target_ema"], i, meta["max_steps"])
+        recorded.compare(f"step {i} decay", decay, log["tau"], recorded.LOSS)
+        if f"after/{i}/online_params/classifier/b" not in trace.arrays:
+            return
+        params, target, stats = _byol_state(trace, f"after/{i}")
+        momentum = recorded.from_haiku(trace.under(f"after/{i}/opt_state/1/mu/"))
+        both = {**state.params, "classifier": state.probe.params}
+        moving = _momentum(state.opt_state) | {"classifier": _momentum(state.probe.opt_state)}
+        # The bias before a batch norm has no gradient but rounding: hold it to the other tensors.
+        scale = 1e-3 * max(np.abs(x).max() for x in jax.tree.leaves(momentum))
+        recorded.compare(f"after {i} params", both, params)
+        recorded.compare(f"after {i} target", state.memory, target)
+        recorded.compare(f"after {i} stats", state.stats, stats)
+        recorded.compare(f"after {i} momentum", moving, momentum, recorded.MOMENTUM, scale=scale)
+
+    def batch_of(i):
+        return recorded.batch(trace, i, ("view1", "view2"), "labels")
+
+    recorded.run(trace, lambda batch: step, state, batch_of, after)
+
+
+# MoCo
+
+
+def _moco_networks(trace, params):
+    norm = functools.partial(
+        networks.BatchNorm,
+        unbiased=True,
+        decay=1 - trace.meta["bn_momentum_torch"],
+        eps=trace.meta["bn_eps"],
+    )
+    head = params["projector"]
+    widths = [head[name]["bias"].size for name in sorted(head)]
+    encoder = networks.resnet(**recorded.sizes(params["encoder"]), padding="torch", batch_norm=norm)
+    return encoder, networks.mlp(widths, batch_norm=None)
+
+
+def _moco_queue(trace, path):
+    rows, cursor = trace.arrays[f"{path}/queue"].T, trace.arrays[f"{path}/queue_ptr"]
+    return ring_buffer.RingBuffer(jnp.asarray(rows), jnp.int32(cursor.item()))
+
+
+@recorded.kind("moco")
+def test_moco(file):
+    """The recorded code moves its key encoder before it is used, ours after the update.
+
+    So what it used in step i is what we hold after step i - 1.
+    """
+    trace = recorded.load(file)
+    meta = trace.meta
+    online, online_stats = recorded.from_torch(trace.under("init/encoder_q."))
+    target, target_stats = recorded.from_torch(trace.under("init/encoder_k."))
+    nets = _moco_networks(trace, online)
+    settings = meta["sgd"]
+    optimizer = optimizers.sgd(
+        settings["learning_rate"],
+        momentum=settings["momentum"],
+        weight_decay=settings["weight_decay"],
+        nesterov=settings.get("nesterov", False),
+    )
+    state = train_state.TrainState(
+        jnp.int32(0),
+        online,
+        {**online_stats, "target": target_stats},
+        optimizer.init(online),
+        Queue(target, _moco_queue(trace, "init")),
+    )
+
+    def make(batch):
+        order = batch.pop("order")
+        method = methods.moco(
+            *nets,
+            capacity=meta["queue_size"],
+            decay=meta["decay"],
+            temperature=meta["temperature"],
+            permutation=lambda key, num_rows: order,
+            axis_name=train_step.AXIS,
+        )
+        options = {"make_views": _as_they_are, "seed": 0, "axis_name": train_step.AXIS}
+        return train_step.make(method, optimizer, **options)
+
+    held = [target]
+
+    def after(i, state, metrics):
+        recorded.compare(
+            f"step {i} loss", metrics["loss"], trace.arrays[f"log/{i}/loss"].mean(), recorded.LOSS
+        )
+        recorded.compare(f"step {i} queue", state.memory.queue, _moco_queue(trace, f"log/{i}"))
+        if f"after/{i}/queue" in trace.arrays:
+            params, stats = recorded.from_torch(trace.under(f"after/{i}/encoder_q."))
+            target, target_stats = recorded.from_torch(trace.under(f"after/{i}/encoder_k."))
+            recorded.compare(f"after {i} params", state.params, params)
+            recorded.compare(f"used in {i} target", held[-1], target)
+            if meta["devices"] == 1:  # recorded are those of device 0, ours are the mean
+                stats = {**stats, "target": target_stats}
+                recorded.compare(f"after {i} stats", state.stats, stats)
+        held.append(state.memory.target)
+
+    def batch_of(i):
+        order = trace.arrays[f"log/{i}/shuffle"].astype(np.int32)
+        return recorded.batch(trace, i, ("query_view", "key_view"), order=order)
+
+    recorded.run(trace, make, state, batch_of, after)
+
+
+# Contrast and the bank
+
+
+@recorded.kind("simclr")
+def test_simclrs_loss(file):
+    trace = recorded.load(file)
+    assert trace.meta["hidden_norm"], "SimCLR's code can leave rows unnormalized; ours does not"
+    devices, hidden = trace.meta["devices"], trace.arrays["hidden"]
+    hidden = hidden.reshape(devices, 2, -1, hidden.shape[-1]).swapaxes(1, 2)
+    method = methods.simclr(
+        None,
+        None,
+        temperature=trace.meta["temperature"],
+        sum_directions=True,
+        axis_name=train_step.AXIS,
+    )
+
+    def mean_loss(projections):
+        each, _, _ = method.objective({"projections": projections}, (), {}, None)
+        return jnp.mean(each)
+
+    many = jax.pmap(jax.value_and_grad(mean_loss), train_step.AXIS, devices=jax.devices()[:devices])
+    loss, grad = many(hidden)  # of all devices' losses: a gathered row sends its gradient home
+    recorded.compare("loss", loss, trace.arrays["loss"].reshape(devices), recorded.LOSS)
+    wanted = trace.arrays["grad"].reshape(devices, 2, -1, hidden.shape[-1]).swapaxes(1, 2)
+    recorded.compare("gradient", grad, wanted)
+
+
+@recorded.kind("instdisc")
+def test_instdisc(file):
+    """Its features are unit rows; ours are made so within, which keeps the tangent's gradient."""
+    trace = recorded.load(file)
+    meta = trace.meta
+    drawn = {}
+    method = methods.instdisc(
+        None,
+        None,
+        num_examples=meta["num_examples"],
+        num_negatives=meta["num_negatives"],
+        decay=meta["bank_momentum"],
+        temperature=meta["temperature"],
+        noise=lambda *_, **__: drawn["candidates"][:, 1:],
+    )
+    memory = Bank(jnp.asarray(trace.arrays["init/memory"]), jnp.float32(0))
+    for i in range(meta["steps"]):
+        batch, log = trace.under(f"batch/{i}/"), trace.under(f"log/{i}/")
+        features = batch["features"]
+        drawn["candidates"] = batch["candidates"].astype(np.int32)
+        index = batch["index"].astype(np.int32)
+
+        def mean_loss(features, memory=memory, index=index):
+            outputs, given = {"projections": features[:, None]}, {"index": index, "row": index}
+            each, kept, _ = method.objective(outputs, memory, given, None)
+            return jnp.mean(each), kept
+
+        (loss, kept), grad = jax.value_and_grad(mean_loss, has_aux=True)(features)
+        memory = method.remember(memory, (), kept, i)
+        wanted = log["feature_grad"]
+        wanted = wanted - features * np.sum(features * wanted, axis=1, keepdims=True)
+        recorded.compare(f"step {i} loss", loss, log["loss"].reshape(()), recorded.LOSS)
+        recorded.compare(f"step {i} gradient", grad, wanted)
+        recorded.compare(f"step {i} bank", memory.bank, log["memory"])
+        recorded.compare(f"step {i} normalizer", memory.normalizer, log["Z"], recorded.LOSS)
+
+
+# LARS
+
+
+@recorded.kind("lars_simclr")
+def test_simclrs_lars(file):
+    trace = recorded.load(file)
+    meta = trace.meta
+    excluded = meta["excluded_from_decay_and_adaptation"]
+    params = trace.under("init/")
+    rates = jnp.asarray([trace.arrays[f"lr/{i}"] for i in range(len(trace.under("lr/")))])
+    optimizer = optimizers.lars(
+        lambda step: rates[step],
+        momentum=meta["momentum"],
+        weight_decay=meta["weight_decay"],
+        trust_coefficient=meta["eeta"],
+        nesterov=meta["nesterov"],
+        lr_in_momentum=meta["lr_inside_momentum"],
+        mask=lambda tree: {name: not any(part in name for part in excluded) for name in tree},
+    )
+    opt_state = optimizer.init(params)
+    for i in range(len(rates)):
+        updates, opt_state = optimizer.update(trace.under(f"grad/{i}/"), opt_state, params)
+        params = optax.apply_updates(params, updates)
+        recorded.compare(f"step {i} params", params, trace.under(f"after/{i}/"))
+
+
+# Augmentation
+
+
+@pytest.mark.parametrize("code", ["byol", "torchvision"])
+def test_augmentation(code):
+    for images, key, wanted in recorded.changed(f"augment_{code}"):
+        got = jax.jit(jax.vmap(recorded.operation(key, images.shape[1])))(images)
+        if code == "torchvision":  # it clips, BYOL's operations do not
+            got, wanted = jnp.clip(got, 0.0, 1.0), np.clip(wanted, 0.0, 1.0)
+        np.testing.assert_allclose(got, wanted, atol=2e-5, err_msg=key)
+
+
+# torchvision's ResNet
+
+
+@recorded.kind("torchvision_resnet")
 def test_the_bottleneck_resnet_is_torchvisions(file):
-    trace = np.load(file)
-    meta = json.loads(str(trace["meta"]))
+    trace = recorded.load(file)
+    meta = trace.meta
     names = zip(meta["state_dict_names"], meta["state_dict_shapes"], strict=True)
-    tensors = {name: _weight(meta, t, name, shape) for t, (name, shape) in enumerate(names)}
-    params, stats = _from_torchvision(tensors)
-    norm = functools.partial(networks.BatchNorm, unbiased=True)
-    inner_width = meta["width_per_group"] / 64
+    tensors = {
+        name: recorded.torchvision_weight(meta, t, name, shape)
+        for t, (name, shape) in enumerate(names)
+    }
+    params, stats = recorded.from_torch(tensors)
     net = networks.resnet(
-        meta["layers"], bottleneck=True, inner_width=inner_width, batch_norm=norm, padding="torch"
+        meta["layers"],
+        bottleneck=True,
+        inner_width=meta["width_per_group"] / 64,
+        batch_norm=functools.partial(networks.BatchNorm, unbiased=True),
+        padding="torch",
     )
     apply = jax.jit(net.apply, static_argnames="train")
-    got, _ = apply(params, stats, trace["images"], train=False)
-    np.testing.assert_allclose(got, trace["eval/features"], rtol=1e-4, atol=1e-5)
-    got, moved = apply(params, stats, trace["images"], train=True)
-    np.testing.assert_allclose(got, trace["train/features"], rtol=1e-4, atol=1e-5)
-    after = {k.removeprefix("after_train/"): trace[k] for k in trace if k.startswith("after")}
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
-        moved,
-        _from_torchvision(after)[1],
-    )
+    images, after = trace.arrays["images"], recorded.from_torch(trace.under("after_train/"))[1]
+    for train, name in ((False, "eval/features"), (True, "train/features")):
+        got, moved = apply(params["encoder"], stats["encoder"], images, train=train)
+        recorded.compare(name, got, trace.arrays[name])
+    recorded.compare("statistics", moved, after["encoder"])

@@ -49,9 +49,9 @@ class BatchNorm(nn.Module):
     def _moments(self, split: jax.Array) -> tuple[jax.Array, jax.Array]:
         axes = tuple(range(1, split.ndim - 1))
         split = split.astype(jnp.float32)
-        moments = (jnp.mean(split, axes), jnp.mean(split * split, axes))
-        mean, square = collectives.pmean(moments, self.axis_name)
-        return mean, jnp.maximum(square - mean * mean, 0.0)
+        mean = collectives.pmean(jnp.mean(split, axes), self.axis_name)
+        centred = split - mean.reshape(self.groups, *(1,) * len(axes), -1)
+        return mean, collectives.pmean(jnp.mean(centred * centred, axes), self.axis_name)
 
     def _running(self, old: jax.Array, batch: jax.Array) -> jax.Array:
         return self.decay * old + (1.0 - self.decay) * jnp.mean(batch, axis=0)

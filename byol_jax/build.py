@@ -65,7 +65,7 @@ def build(
         optimizer=optimizer,
         make_views=_make_views(config.views),
         evaluation_view=evaluation_view,
-        encode=_encode(config.evaluate.on, nets, evaluation_view),
+        encode=_encode(config, nets, evaluation_view),
         schedule=schedule,
         peak_learning_rate=peak,
         mask=mask,
@@ -93,6 +93,15 @@ def call(section: str, factories: Mapping[str, Callable], given: Mapping[str, An
     for argument in arguments:
         check_argument(section, name, argument, [p for p in parameters if p not in derived])
     derived = {key: value for key, value in derived.items() if key in parameters}
+    required = [
+        p.name for p in parameters.values() if p.default is p.empty and p.kind != p.VAR_KEYWORD
+    ]
+    missing = [name for name in required if name not in derived and name not in arguments]
+    if missing:
+        raise ValueError(
+            f"{section} {name!r} needs {', '.join(missing)}: give it in config.{section}, or, for "
+            "a network, in a section of that name."
+        )
     return factory(**derived, **arguments)
 
 
@@ -113,20 +122,32 @@ def _near(word, known) -> str:
 def _networks(config, axis_name) -> dict[str, networks.Network]:
     if config.precision not in PRECISIONS:
         raise ValueError(f"precision {config.precision!r} must be one of {', '.join(PRECISIONS)}.")
-    arguments = dict(config.batch_norm)
-    sync = arguments.pop("sync", True)
-    accepted = [f for f in networks.BatchNorm.__dataclass_fields__ if f not in ("parent", "name")]
-    for argument in arguments:
-        check_argument("batch_norm", "batch norm", argument, [*accepted, "sync"])
-    norm = functools.partial(networks.BatchNorm, axis_name=axis_name if sync else None, **arguments)
+    norm = _norm(dict(config.batch_norm), axis_name)
     encoder = call(
         "encoder", networks.ENCODERS, config.encoder, batch_norm=norm, dtype=config.precision
     )
     nets = {"encoder": encoder}
     for head in ("projector", "predictor"):
-        if head in config:
+        if config.get(head):
             nets[head] = _head(head, config[head], norm, config.precision)
+    if config.get("context"):
+        arguments = {"name": "row_context", **config.context}
+        known = {"row_context": networks.row_context}
+        nets["context"] = call("context", known, arguments, dtype=config.precision)
     return nets
+
+
+def _norm(arguments, axis_name):
+    kind = arguments.pop("kind", "batch")
+    if kind not in networks.NORMS:
+        raise ValueError(f"config.batch_norm.kind {kind!r} must be {' or '.join(networks.NORMS)}.")
+    module = networks.NORMS[kind]
+    fields = [f for f in module.__dataclass_fields__ if f not in ("parent", "name")]
+    if kind == "batch":
+        arguments["axis_name"] = axis_name if arguments.pop("sync", True) else None
+    for argument in arguments:
+        check_argument("batch_norm", f"{kind} norm", argument, [*fields, "kind", "sync"])
+    return functools.partial(module, **arguments)
 
 
 def _head(section, given, norm, precision):
@@ -137,10 +158,11 @@ def _head(section, given, norm, precision):
 
 def _method(config, nets, derived, num_classes):
     factory = methods.METHODS.get(config.method.get("name"))
-    if config.method.get("capacity", config.batch_size) < config.batch_size:
+    keys = config.batch_size * (2 if config.method.get("symmetric") else 1)  # of one step
+    if config.method.get("capacity", keys) < keys:
         raise ValueError(
-            f"the queue (method.capacity {config.method.capacity}) is smaller than batch_size "
-            f"({config.batch_size}), whose keys enter it at once; choose {config.batch_size} or more."
+            f"the queue (method.capacity {config.method.capacity}) is smaller than the {keys} keys "
+            f"of a step (batch_size {config.batch_size}); choose {keys} or more."
         )
     if factory is not None and "predictor" in nets:
         check_argument("predictor", config.method.name, "predictor", [*_parameters(factory)])
@@ -173,6 +195,7 @@ def _schedule(given, batch_size, total_steps, steps_per_epoch):
 
 def _optimizer(section, given, **derived):
     arguments = dict(given)
+    multipliers = dict(arguments.pop("multipliers", {}))
     if "mask" in arguments:
         kind = arguments["mask"]
         if kind not in optimizers.MASKS:
@@ -181,6 +204,8 @@ def _optimizer(section, given, **derived):
             )
         arguments["mask"] = optimizers.MASKS[kind]
     optimizer = call(section, optimizers.OPTIMIZERS, arguments, **derived)
+    if multipliers:
+        optimizer = optax.chain(optimizer, optimizers.scale_parts(multipliers))
     factory = optimizers.OPTIMIZERS[arguments["name"]]
     return optimizer, arguments.get("mask", _parameters(factory)["mask"].default)
 
@@ -219,15 +244,26 @@ def _evaluation_view(config) -> Callable:
     return jax.vmap(augment.evaluation_view(**{**shared, **config.evaluate.view}))
 
 
-def _encode(on, nets, evaluation_view) -> Callable:
-    if on not in ("features", "projections"):
-        raise ValueError(f"config.evaluate.on {on!r} must be features or projections.")
-    chain = ["encoder"] if on == "features" else ["encoder", "projector"]
+def _encode(config, nets, evaluation_view) -> Callable:
+    on = config.evaluate.on
+    chains = {"features": ["encoder"], "projections": ["encoder", "projector"]}
+    if "patch_size" in config.method:
+        chains["patches"] = ["encoder"]
+    if on not in chains:
+        raise ValueError(f"config.evaluate.on {on!r} must be {' or '.join(chains)}.")
 
     def encode(params, stats, images):
         x = evaluation_view(images)
-        for name in chain:
+        if on == "patches":
+            x, num_patches = _patches(x, config.method)
+        for name in chains[on]:
             x, _ = nets[name].apply(params[name], stats[name], x, train=False)
-        return x
+        return jnp.mean(x.reshape(-1, num_patches, x.shape[-1]), axis=1) if on == "patches" else x
 
     return encode
+
+
+def _patches(images, method):
+    cut = functools.partial(augment.patches, size=method.patch_size, stride=method.patch_stride)
+    x = jax.vmap(cut)(images)  # [B, G, G, p, p, C]
+    return x.reshape(-1, *x.shape[3:]), x.shape[1] * x.shape[2]

@@ -25,9 +25,12 @@ def default() -> ConfigDict:
             "views": {},
             "encoder": {"name": "resnet50"},
             "projector": {},  # the arguments of networks.mlp; batch_norm: True or False
-            # sync: over all devices, or per device, there in so many groups.
+            "context": {},  # of CPC alone: those of networks.row_context
+            # sync: over all devices, or per device, there in so many groups. {"kind": "layer"}
+            # normalizes by the channels instead.
             "batch_norm": {"sync": True, "groups": 1},
             "method": {"name": "byol"},
+            # multipliers: {"predictor": 10.0} gives a network so many times the learning rate.
             "optimizer": {"name": "sgd", "weight_decay": 1e-4, "mask": "kernels"},
             # The peak: learning_rate times 1 ("none"), batch_size / 256 ("linear"), or
             # sqrt(batch_size) ("sqrt").
@@ -42,7 +45,8 @@ def default() -> ConfigDict:
             "checkpoint_every_steps": 1000,
             "keep_checkpoints": 2,
             "tensorboard": False,
-            # After training: on the encoder's features, or on the method's projections.
+            # After training: on the encoder's features, on the method's projections, or (CPC) on
+            # the mean of the encoder's features of patches.
             "evaluate": {
                 "protocols": ("knn", "linear"),
                 "on": "features",

@@ -12,6 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from byol_jax import methods, networks, optimizers, probe, train_state, train_step
 
 STEPS, BATCH, EXAMPLES = 5, 16, 40
+_CPC = {"patch_size": 4, "patch_stride": 2, "offsets": (1, 2)}
 
 
 def _build(name, axis_name):
@@ -21,19 +22,23 @@ def _build(name, axis_name):
         "encoder": encoder,
         "projector": networks.mlp((12, 8), batch_norm=norm, hidden_bias=False),
     }
+    predictor = networks.mlp((12, 8), batch_norm=norm, hidden_bias=False)
+    moving = {"predictor": predictor, "decay": 0.9, "total_steps": 20}
     options = {
-        "byol": {
-            "predictor": networks.mlp((12, 8), batch_norm=norm, hidden_bias=False),
-            "decay": 0.9,
-            "total_steps": 20,
-        },
+        "byol": moving,
+        "mocov3": moving,
+        "raft": {**moving, "away_weight": 0.1},
         "simclr": {"temperature": 0.5},
+        "cpc": _CPC,
         "moco": {"capacity": 24, "decay": 0.9},
+        "moco_symmetric": {"capacity": 40, "decay": 0.9, "symmetric": True},
         "instdisc": {"num_examples": EXAMPLES, "num_negatives": 6, "temperature": 0.5},
         "instdisc_softmax": {"num_examples": EXAMPLES, "num_negatives": 0, "temperature": 0.5},
         "supervised": {},
     }[name]
-    factory = methods.METHODS[name.removesuffix("_softmax")]
+    if name == "cpc":
+        parts = {"encoder": encoder, "context": networks.row_context(12)}
+    factory = methods.METHODS[name.partition("_")[0]]
     return factory(**parts, **options, axis_name=axis_name)
 
 
@@ -92,7 +97,8 @@ def _assert_same(got, want):
         np.testing.assert_allclose(a, b, atol=1e-4 * max(np.abs(b).max(), 0.02))
 
 
-ALL = ["byol", "simclr", "moco", "instdisc", "instdisc_softmax", "supervised"]
+ALL = ["byol", "simclr", "moco", "moco_symmetric", "mocov3", "raft", "cpc"]
+ALL += ["instdisc", "instdisc_softmax", "supervised"]
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -131,13 +137,18 @@ def _no_norm(name, axis_name):
     bank = {"num_examples": EXAMPLES, "temperature": 0.5}
     options = {
         "simclr": {},
+        "cpc": _CPC,
         "moco": {"capacity": 24},
+        "moco_symmetric": {"capacity": 40, "symmetric": True},
         "byol": {"predictor": head, "total_steps": 20},
+        "mocov3": {"predictor": head, "total_steps": 20},
+        "raft": {"predictor": head, "total_steps": 20},
         "instdisc": {**bank, "num_negatives": 6},
         "instdisc_softmax": {**bank, "num_negatives": 0},
         "supervised": {},
     }[name]
-    factory = methods.METHODS[name.removesuffix("_softmax")]
+    head = networks.row_context(12) if name == "cpc" else head
+    factory = methods.METHODS[name.partition("_")[0]]
     return factory(encoder, head, **options, axis_name=axis_name)
 
 

@@ -35,7 +35,7 @@ def _key():
 def _make(name, batch_norm=None, **options):
     """A method of small networks, with or without batch norm in the projector."""
     head = networks.mlp((5, DIM), batch_norm=batch_norm)
-    if name == "byol":
+    if name in ("byol", "mocov3", "raft"):
         options = {"predictor": head, "decay_schedule": "constant", **options}
     return methods.METHODS[name](networks.from_linen(_Linear()), head, **options)
 
@@ -160,8 +160,8 @@ def test_mocos_queue_is_a_deque_of_its_keys_which_are_one_long():
         outputs, stats = method.forward(params, stats, memory, _views(step), _key())
         _, kept, _ = method.objective(outputs, memory, {}, None)
         memory = method.remember(memory, params, kept, jnp.int32(step))
-        queue.extend(np.asarray(outputs["keys"]))
-        _close(np.linalg.norm(outputs["keys"], axis=1), np.ones(BATCH))
+        queue.extend(np.asarray(outputs["keys"][:, 0]))
+        _close(np.linalg.norm(outputs["keys"][:, 0], axis=1), np.ones(BATCH))
     assert memory.queue.cursor == 3 * BATCH % (2 * BATCH + 1)
     np.testing.assert_array_equal(np.roll(memory.queue.rows, -memory.queue.cursor, 0), queue)
 
@@ -172,9 +172,23 @@ def test_mocos_loss_tells_the_key_from_the_queue_before_the_push():
     outputs, _ = method.forward(params, stats, memory, _views(), _key())
     got = method.objective(outputs, memory, {}, None)[0]
     queries = np.asarray(losses.l2_normalize(outputs["projections"][:, 0]))
-    positive = np.sum(queries * np.asarray(outputs["keys"]), axis=1, keepdims=True)
+    positive = np.sum(queries * np.asarray(outputs["keys"][:, 0]), axis=1, keepdims=True)
     logits = np.concatenate([positive, queries @ np.asarray(memory.queue.rows).T], axis=1) / 0.2
     _close(got, special.logsumexp(logits, axis=1) - logits[:, 0])
+
+
+def test_symmetric_moco_adds_both_directions_and_queues_both_views():
+    one, both = (_make("moco", capacity=2 * BATCH, symmetric=s) for s in (False, True))
+    params, stats, memory = both.init(_key(), _views())
+    outputs, _ = both.forward(params, stats, memory, _views(), _key())
+    got, kept, _ = both.objective(outputs, memory, {}, None)
+    wanted = 0.0
+    for views in (_views(), _views()[::-1]):
+        alone, _ = one.forward(params, stats, memory, views, _key())
+        wanted += one.objective(alone, memory, {}, None)[0]
+    _close(got, wanted)
+    queue = both.remember(memory, params, kept, jnp.int32(0)).queue
+    _close(queue.rows, jnp.concatenate([outputs["keys"][:, 0], outputs["keys"][:, 1]]))
 
 
 def test_a_shuffle_changes_nothing_where_no_batch_norm_is():
@@ -233,13 +247,13 @@ def test_supervised_is_the_cross_entropy_of_the_projectors_scores():
 # What all of them promise
 
 
-@pytest.mark.parametrize("name", sorted(methods.METHODS))
+@pytest.mark.parametrize("name", sorted(set(methods.METHODS) - {"cpc"}))  # it wants pictures
 def test_every_method_gives_features_and_projections_of_each_online_view(name):
     needed = {"moco": {"capacity": 12}, "instdisc": {"num_examples": EXAMPLES}}
     method = _make(name, **needed.get(name, {}))
     params, stats, memory = method.init(_key(), _views())
     outputs, _ = method.forward(params, stats, memory, _views(), _key())
-    num_views = 2 if name in ("byol", "simclr") else 1
+    num_views = 2 if name in ("byol", "mocov3", "raft", "simclr") else 1
     assert outputs["features"].shape == (BATCH, num_views, 4)
     assert outputs["projections"].shape == (BATCH, num_views, DIM)
     assert {len(leaf) for leaf in jax.tree.leaves(outputs)} == {BATCH}

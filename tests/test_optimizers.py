@@ -175,3 +175,18 @@ def test_a_warm_up_longer_than_the_training_ends_with_it():
 def test_steps_multiply_the_rate_at_the_first_step_of_their_epochs():
     want = np.repeat([2.0, 0.2, 0.02], [12, 12, 17])  # and not one step later
     np.testing.assert_allclose(_values("steps", epochs=(3, 6)), want, rtol=1e-6)
+
+
+def test_parts_move_by_their_own_multiple_of_the_learning_rate():
+    params = {"encoder": {"w": jnp.ones(2)}, "predictor": {"w": jnp.ones(2)}}
+    optimizer = optax.chain(optimizers.sgd(0.1), optimizers.scale_parts({"predictor": 10.0}))
+    updates, _ = optimizer.update(params, optimizer.init(params), params)
+    np.testing.assert_allclose(updates["encoder"]["w"], [-0.1, -0.1], rtol=1e-6)
+    np.testing.assert_allclose(updates["predictor"]["w"], [-1.0, -1.0], rtol=1e-6)
+
+
+def test_a_multiplier_of_no_network_names_those_there_are():
+    optimizer = optimizers.scale_parts({"predicter": 10.0})
+    params = {"encoder": jnp.ones(2), "predictor": jnp.ones(2)}
+    with pytest.raises(ValueError, match="'predicter', which is not .*encoder, predictor"):
+        optimizer.update(params, optimizer.init(params), params)

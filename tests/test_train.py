@@ -16,9 +16,12 @@ METHODS = {
     "byol": {"decay": 0.9},
     "simclr": {},
     "moco": {"capacity": 24, "decay": 0.9},
+    "mocov3": {"decay": 0.9},
+    "raft": {"decay": 0.9},
     "instdisc": {"num_negatives": 8},
     "instdisc exact": {"name": "instdisc", "num_negatives": 0},
     "supervised": {},
+    "cpc": {"patch_size": 4, "patch_stride": 2, "offsets": (1, 2)},
 }
 
 
@@ -29,8 +32,10 @@ def _config(kind, **changes):
     config.views = {"first": VIEW, "second": VIEW}
     config.encoder = {"name": "resnet_tiny"}
     config.projector = {"widths": (12, 10)}
-    if kind == "byol":
+    if kind in ("byol", "mocov3", "raft"):
         config.predictor = {"widths": (12, 10)}
+    if kind == "cpc":
+        config.projector, config.context = {}, {"width": 10}
     config.method = {"name": kind, **METHODS[kind]}
     config.batch_size, config.epochs = 16, 2
     config.log_every_steps, config.checkpoint_every_steps = 1, 3
@@ -107,7 +112,7 @@ def test_microbatches_count_in_the_division():
 
 
 def test_a_queue_smaller_than_the_batch_is_refused():
-    words = r"method.capacity 8\) is smaller than batch_size \(16\)"
+    words = r"method.capacity 8\) is smaller than the 16 keys of a step"
     _refused(words, "moco", method={"capacity": 8})
 
 
@@ -119,7 +124,7 @@ def test_a_queue_larger_than_the_data_is_warned_of(tmp_path, capsys):
 
 
 def test_an_unknown_method_lists_those_there_are():
-    words = "unknown method 'byoll' .did you mean 'byol'.*byol, instdisc, moco, simclr, supervised"
+    words = "unknown method 'byoll' .did you mean 'byol'.*byol, cpc, instdisc, moco, mocov3, raft, simclr"
     config = _config("byol")
     config.method.name = "byoll"
     with pytest.raises(ValueError, match=words):
@@ -129,6 +134,10 @@ def test_an_unknown_method_lists_those_there_are():
 def test_an_unknown_argument_lists_what_the_factory_takes():
     words = "config.method.temprature: simclr takes no 'temprature' .did you mean 'temperature'"
     _refused(words, "simclr", method={"temprature": 0.1})
+
+
+def test_a_method_without_a_network_that_it_needs_says_where_to_give_it():
+    _refused("method 'simclr' needs projector: give it in", "simclr", projector={"widths": ()})
 
 
 def test_an_unknown_data_set_lists_those_there_are():

@@ -27,6 +27,7 @@ from byol_jax.augment.geometry import (
     center_crop,
     crop_and_resize,
     flip,
+    patches,
     random_box,
     random_flip,
     random_resized_crop,

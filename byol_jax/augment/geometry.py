@@ -181,6 +181,24 @@ def random_resized_crop(
     return crop_and_resize(image, box, size=size, method=method, antialias=antialias)
 
 
+def patches(image: jax.Array, *, size: int, stride: int) -> jax.Array:
+    """Cuts [H, W, C] into a grid of squares that begin `stride` pixels apart: [G, G', size, size, C].
+
+    They overlap where stride < size (CPC: 64 and 32 of 256 pixels); what is left over at the right
+    and the bottom is not used. Raises ValueError for a size larger than the image.
+    """
+    height, width, channels = image.shape
+    if size > min(height, width):
+        raise ValueError(f"patches of {size} pixels are larger than the image, {height} x {width}.")
+    rows, columns = (
+        jnp.arange(0, side - size + 1, stride)[:, None] + jnp.arange(size)[None, :]
+        for side in (height, width)
+    )
+    cut = image[rows][:, :, columns]  # [G, size, G', size, C]
+    chex.assert_shape(cut, (None, size, None, size, channels))
+    return cut.swapaxes(1, 2)
+
+
 def flip(image: jax.Array) -> jax.Array:
     """Mirrors an image [H, W, C] left to right."""
     chex.assert_rank(image, 3)

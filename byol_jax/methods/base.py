@@ -62,6 +62,18 @@ def apply_chain(nets: dict[str, networks.Network], params, stats, x):
     return outputs, moved
 
 
+def apply_views(nets: dict[str, networks.Network], params, stats, views):
+    """Runs the networks on each view in turn, training: (what each gave [B, V, ...], by name; stats).
+
+    The statistics move once per view, the first view's first.
+    """
+    seen = []
+    for view in views:
+        outputs, stats = apply_chain(nets, params, stats, view)
+        seen.append(outputs)
+    return {name: stack_views([outputs[name] for outputs in seen]) for name in nets}, stats
+
+
 def output_shape(nets: dict[str, networks.Network], params, stats, x) -> tuple[int, ...]:
     """The shape of what the last of the networks gives."""
     for name, net in nets.items():

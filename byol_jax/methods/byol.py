@@ -6,6 +6,7 @@ The online network predicts, from one view, what a slowly moving target network 
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 
 from byol_jax import ema, losses, networks
 from byol_jax.methods import base
@@ -14,66 +15,73 @@ from byol_jax.methods import base
 def byol(
     encoder: networks.Network,
     projector: networks.Network,
-    predictor: networks.Network,
+    predictor: networks.Network | None = None,
     *,
     decay: float = 0.996,
     decay_schedule: str = "cosine",
     total_steps: int | None = None,
     target_stats: str = "own",
     separate_target: bool = False,
+    stop_gradient: bool = True,
     axis_name: str | None = None,
 ) -> base.Method:
     """BYOL with two views; its loss is between 0 and 8: two directions of 2 - 2 cos.
 
+    predictor: None compares the projections themselves (the unsupervised Mean Teacher).
     decay: of the target; rises to 1 over total_steps where decay_schedule is "cosine", stays where
-        it is "constant".
+        it is "constant". At a constant 0 the target is the online network (SimSiam), at a constant
+        1 it never moves.
     separate_target: draw the target's first parameters anew, as the published code does, instead
         of copying the online network's.
+    stop_gradient: False sends the gradient through the targets too, which then are the online
+        network's own projections; there is no moving average left, so the decay must be 0.
 
-    Raises ValueError for another decay_schedule, and for a cosine without total_steps.
+    Raises ValueError for another decay_schedule, for a cosine without total_steps, and for a decay
+    above 0 without stop_gradient.
     """
     del axis_name  # the batch couples through batch norm alone
-    online = {"encoder": encoder, "projector": projector}
+    target_nets = {"encoder": encoder, "projector": projector}
+    online = target_nets if predictor is None else {**target_nets, "predictor": predictor}
     decay_at = _decay(decay, decay_schedule, total_steps)
+    if decay and not stop_gradient:
+        raise ValueError(
+            f"decay {decay} without stop_gradient: a target that gradients reach is the online "
+            "network itself; set decay to 0 and decay_schedule to 'constant'."
+        )
 
     def init(key, views):
         online_key, predictor_key, target_key = jax.random.split(key, 3)
-        params, stats = base.init_chain(online_key, online, views[0])
-        target = params
+        target, target_stats = base.init_chain(online_key, target_nets, views[0])
+        params, stats = dict(target), {**target_stats, "target": target_stats}
         if separate_target:
-            target, _ = base.init_chain(target_key, online, views[0])
-        features, _ = encoder.apply(params["encoder"], stats["encoder"], views[0], train=False)
-        projected, _ = projector.apply(
-            params["projector"], stats["projector"], features, train=False
-        )
-        predictor_params, predictor_stats = predictor.init(predictor_key, projected)
-        params = {**params, "predictor": predictor_params}
-        return params, {**stats, "predictor": predictor_stats, "target": stats}, target
+            target, _ = base.init_chain(target_key, target_nets, views[0])
+        if predictor is not None:
+            shape = base.output_shape(target_nets, params, stats, views[0])
+            params["predictor"], stats["predictor"] = predictor.init(
+                predictor_key, jnp.zeros(shape)
+            )
+        return params, stats, target
 
     def forward(params, stats, memory, views, key):
         del key
-        nets = {**online, "predictor": predictor}
-        online_stats = {name: stats[name] for name in nets}
-        target_moved = stats["target"]
-        seen, targets = [], []
-        for view in views:
-            outputs, online_stats = base.apply_chain(nets, params, online_stats, view)
-            seen.append(outputs)
-        for view in views:
-            outputs, target_moved = base.apply_chain(online, memory, target_moved, view)
-            targets.append(outputs["projector"])
+        online_stats = {name: stats[name] for name in online}
+        seen, online_stats = base.apply_views(online, params, online_stats, views)
+        targets, target_moved = seen["projector"], stats["target"]
+        if stop_gradient:
+            aims, target_moved = base.apply_views(target_nets, memory, stats["target"], views)
+            targets = jax.lax.stop_gradient(aims["projector"])
         chosen = base.target_stats(
             target_stats,
             stats["target"],
             target_moved,
-            {name: online_stats[name] for name in online},
+            {name: online_stats[name] for name in target_nets},
             decay=decay,
         )
         outputs = {
-            "features": base.stack_views([o["encoder"] for o in seen]),
-            "projections": base.stack_views([o["projector"] for o in seen]),
-            "predictions": base.stack_views([o["predictor"] for o in seen]),
-            "targets": jax.lax.stop_gradient(base.stack_views(targets)),
+            "features": seen["encoder"],
+            "projections": seen["projector"],
+            "predictions": seen[list(online)[-1]],
+            "targets": targets,
         }
         return outputs, {**online_stats, "target": chosen}
 
@@ -86,7 +94,7 @@ def byol(
 
     def remember(memory, params, kept, step):
         del kept
-        moved = {name: params[name] for name in online}
+        moved = {name: params[name] for name in target_nets}
         return ema.update(memory, moved, decay=decay_at(step))
 
     return base.Method(init, forward, objective, remember, coupled=False)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import chex
 import jax
+import jax.numpy as jnp
 
 from byol_jax import collectives, ema, losses, networks, randomness, ring_buffer
 from byol_jax.methods import base
@@ -28,12 +29,15 @@ def moco(
     decay: float = 0.999,
     temperature: float = 0.2,
     shuffle: bool = True,
+    symmetric: bool = False,
     target_stats: str = "own",
     permutation: Callable = randomness.permutation,
     axis_name: str | None = None,
 ) -> base.Method:
     """MoCo: the first view asks, the second gives the keys; the queue gives the negatives.
 
+    symmetric: the views also change roles, and the two losses are added (the authors' CIFAR demo);
+        twice the batch then enters the queue.
     capacity: rows of the queue. shuffle: deal the keys' images anew over the devices (or the batch
     norm groups of one) before they are normalized. permutation(key, N) -> int [N] deals them.
     """
@@ -48,13 +52,17 @@ def moco(
 
     def forward(params, stats, memory, views, key):
         online_stats = {name: stats[name] for name in nets}
-        queries, online_stats = base.apply_chain(nets, params, online_stats, views[0])
-        keys, own = _keys(memory.target, stats["target"], views[1], key)
+        asking, asked = (views[:2], views[1::-1]) if symmetric else (views[:1], views[1:2])
+        queries, online_stats = base.apply_views(nets, params, online_stats, asking)
+        keys, own = [], stats["target"]
+        for number, view in enumerate(asked):
+            rows, own = _keys(memory.target, own, view, jax.random.fold_in(key, number))
+            keys.append(losses.l2_normalize(rows))
         own = base.target_stats(target_stats, stats["target"], own, online_stats, decay=decay)
         outputs = {
-            "features": base.stack_views([queries["encoder"]]),
-            "projections": base.stack_views([queries["projector"]]),
-            "keys": jax.lax.stop_gradient(losses.l2_normalize(keys)),
+            "features": queries["encoder"],
+            "projections": queries["projector"],
+            "keys": jax.lax.stop_gradient(base.stack_views(keys)),
         }
         return outputs, {**online_stats, "target": own}
 
@@ -69,14 +77,17 @@ def moco(
 
     def objective(outputs, memory, batch, key):
         del batch, key
-        queries = losses.l2_normalize(outputs["projections"][:, 0])
-        each = losses.info_nce(queries, outputs["keys"], memory.queue.rows, temperature=temperature)
-        return each, outputs["keys"], {}
+        queries, keys = losses.l2_normalize(outputs["projections"]), outputs["keys"]
+        each = [
+            losses.info_nce(queries[:, v], keys[:, v], memory.queue.rows, temperature=temperature)
+            for v in range(queries.shape[1])
+        ]
+        return sum(each), keys, {}
 
     def remember(memory, params, kept, step):
         del step
         target = ema.update(memory.target, params, decay=decay)
-        keys = collectives.all_gather(kept, axis_name)
-        return Memory(target, ring_buffer.push(memory.queue, keys))
+        keys = jnp.moveaxis(collectives.all_gather(kept, axis_name), 1, 0)  # [V, N, D]
+        return Memory(target, ring_buffer.push(memory.queue, keys.reshape(-1, keys.shape[-1])))
 
     return base.Method(init, forward, objective, remember, coupled=False)

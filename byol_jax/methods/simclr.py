@@ -25,13 +25,8 @@ def simclr(
 
     def forward(params, stats, memory, views, key):
         del memory, key
-        seen = []
-        for view in views:
-            outputs, stats = base.apply_chain(nets, params, stats, view)
-            seen.append(outputs)
-        features = base.stack_views([o["encoder"] for o in seen])
-        projections = base.stack_views([o["projector"] for o in seen])
-        return {"features": features, "projections": projections}, stats
+        seen, stats = base.apply_views(nets, params, stats, views)
+        return {"features": seen["encoder"], "projections": seen["projector"]}, stats
 
     def objective(outputs, memory, batch, key):
         del memory, batch, key

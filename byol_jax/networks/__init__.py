@@ -1,8 +1,9 @@
 """Encoders and heads, each a Network(init, apply) of pure functions."""
 
+from byol_jax.networks.context import row_context
 from byol_jax.networks.heads import mlp
 from byol_jax.networks.network import Network, from_linen
-from byol_jax.networks.norm import BatchNorm
+from byol_jax.networks.norm import NORMS, BatchNorm, LayerNorm
 from byol_jax.networks.resnet import (
     resnet,
     resnet18,
@@ -27,4 +28,13 @@ ENCODERS = {
     "resnet_tiny": resnet_tiny,
 }
 
-__all__ = ["ENCODERS", "BatchNorm", "Network", "from_linen", "mlp"]
+__all__ = [
+    "ENCODERS",
+    "NORMS",
+    "BatchNorm",
+    "LayerNorm",
+    "Network",
+    "from_linen",
+    "mlp",
+    "row_context",
+]

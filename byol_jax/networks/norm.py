@@ -1,4 +1,4 @@
-"""Batch normalization: over all devices, over one, or in groups on one device."""
+"""Normalization: by the batch of all devices, of one, or of groups on one; or by the channels."""
 
 import flax.linen as nn
 import jax
@@ -55,6 +55,33 @@ class BatchNorm(nn.Module):
 
     def _running(self, old: jax.Array, batch: jax.Array) -> jax.Array:
         return self.decay * old + (1.0 - self.decay) * jnp.mean(batch, axis=0)
+
+
+class LayerNorm(nn.Module):
+    """Normalizes x [B, ..., C] over the channels of each position: no example meets another.
+
+    For methods that must not see the batch, such as CPC, in the place of BatchNorm.
+    """
+
+    eps: float = 1e-5
+    use_scale: bool = True
+    use_bias: bool = True
+    scale_init: nn.initializers.Initializer = nn.initializers.ones
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        del train
+        norm = nn.LayerNorm(
+            epsilon=self.eps,
+            use_bias=self.use_bias,
+            use_scale=self.use_scale,
+            scale_init=self.scale_init,
+            name="layer_norm",
+        )
+        return norm(x.astype(jnp.float32)).astype(x.dtype)
+
+
+NORMS = {"batch": BatchNorm, "layer": LayerNorm}
 
 
 def _split(x: jax.Array, groups: int) -> jax.Array:

@@ -1,0 +1,95 @@
+"""Contrastive predictive coding of images (van den Oord, Li and Vinyals 2018, arXiv 1807.03748).
+
+An image is a grid of overlapping patches. From the rows above, a context predicts patches some
+rows below, and has to tell them from all other patches of the batch.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from byol_jax import augment, collectives, losses, networks
+from byol_jax.methods import base
+
+
+def cpc(
+    encoder: networks.Network,
+    context: networks.Network,
+    *,
+    patch_size: int,
+    patch_stride: int,
+    offsets: tuple[int, ...] = (1, 2, 3, 4, 5),
+    axis_name: str | None = None,
+) -> base.Method:
+    """CPC on the first view; its features are the mean over an image's G x G patches.
+
+    encoder: patches [B, patch_size, patch_size, C] -> [B, F]. context: grids [B, G, G, F] -> [B, G,
+        G, D], of which a row sees itself and those above (networks.row_context).
+    offsets: how many rows below to predict, each by a matrix W of its own: the score of a patch is
+        the inner product of its features and W times the context (equation 3 and section 3.3).
+
+    The loss is the mean cross-entropy over an image's predictions, at most log of the number of
+    patches of the whole batch. Raises ValueError for an offset that leaves the grid.
+    """
+
+    def grid(params, stats, view, *, train):
+        patches = jax.vmap(
+            lambda image: augment.patches(image, size=patch_size, stride=patch_stride)
+        )
+        patches = patches(view)  # [B, G, G, p, p, C]
+        flat = patches.reshape(-1, *patches.shape[3:])
+        features, moved = encoder.apply(params["encoder"], stats["encoder"], flat, train=train)
+        return features.reshape(*patches.shape[:3], -1), moved
+
+    def init(key, views):
+        encoder_key, context_key, weight_key = jax.random.split(key, 3)
+        params, stats = {}, {}
+        patch = views[0][:, :patch_size, :patch_size]
+        params["encoder"], stats["encoder"] = encoder.init(encoder_key, patch)
+        features, _ = grid(params, stats, views[0], train=False)
+        _check(offsets, features.shape[1])
+        params["context"], stats["context"] = context.init(context_key, features)
+        seen, _ = context.apply(params["context"], stats["context"], features, train=False)
+        shape = (len(offsets), seen.shape[-1], features.shape[-1])
+        weights = jax.random.normal(weight_key, shape) / shape[1] ** 0.5
+        return {**params, "weights": weights}, stats, ()
+
+    def forward(params, stats, memory, views, key):
+        del memory, key
+        features, encoder_stats = grid(params, stats, views[0], train=True)
+        seen, context_stats = context.apply(
+            params["context"], stats["context"], features, train=True
+        )
+        outputs = {
+            "features": base.stack_views([jnp.mean(features, axis=(1, 2))]),
+            "projections": base.stack_views([jnp.mean(seen, axis=(1, 2))]),
+            "patches": features,
+            "predictions": jnp.einsum("bijd,kdf->bkijf", seen, params["weights"]),
+        }
+        return outputs, {"encoder": encoder_stats, "context": context_stats}
+
+    def objective(outputs, memory, batch, key):
+        del memory, batch, key
+        patches, predictions = outputs["patches"], outputs["predictions"]
+        rows = collectives.all_gather(patches, axis_name).reshape(-1, patches.shape[-1])
+        number = collectives.row_index(patches[..., 0].size, axis_name).reshape(patches.shape[:3])
+        each = []  # of every prediction, the cross-entropy
+        for k, offset in enumerate(offsets):
+            queries = predictions[:, k, :-offset].reshape(-1, patches.shape[-1])
+            index = number[:, offset:].reshape(-1)
+            told = losses.instance_softmax(queries, rows, index, temperature=1.0)
+            each.append(told.reshape(len(patches), -1))
+        return jnp.mean(jnp.concatenate(each, axis=1), axis=1), (), {}
+
+    def remember(memory, params, kept, step):
+        del params, kept, step
+        return memory
+
+    return base.Method(init, forward, objective, remember, coupled=True)
+
+
+def _check(offsets, num_rows):
+    if not offsets or not all(0 < offset < num_rows for offset in offsets):
+        raise ValueError(
+            f"offsets {offsets} must be in [1, {num_rows - 1}]: the grid has {num_rows} rows of "
+            "patches; choose smaller ones, or a smaller patch_stride."
+        )

@@ -1,0 +1,50 @@
+"""CPC, ResNet-101 up to its third stage (van den Oord et al. 2018, arXiv 1807.03748).
+
+    python -m byol_jax train --config=configs/imagenet/cpc.py --workdir=runs/imagenet_cpc
+
+Published: 48.7 top-1, linear, on the mean of 7 x 7 patches.
+The paper's network is a ResNet-v2 without normalization; ours is version 1 with layer
+normalization. Its patches lose a random border of 4 pixels; ours are cut as they are. It names no
+number of epochs.
+Pictures are loaded at 300 pixels, square, and the views cut from these.
+Ours: not run yet.
+"""
+
+from byol_jax import config as fields
+
+
+def get_config():
+    """The experiment."""
+    config = fields.default()
+    config.data.name = "imagenet2012"
+    config.data.test_split = "validation"
+    config.data.image_size = 300
+    config.evaluate.view = {"size": 256}
+    config.evaluate.on = "patches"
+    config.evaluate.baselines = ()
+    config.precision = "bfloat16"
+    config.views = {
+        "first": {
+            "name": "plain",
+            "order": ("crop", "flip", "grayscale"),
+            "size": 256,
+            "area": (0.728, 0.728),  # 256 x 256 of 300 x 300
+            "ratio": (1.0, 1.0),
+            "flip_probability": 0.5,
+            "grayscale_probability": 1.0,
+        }
+    }
+    config.encoder = {
+        "name": "resnet",
+        "stages": (3, 4, 23),
+        "widths": (64, 128, 256),
+        "bottleneck": True,
+    }
+    config.batch_norm = {"kind": "layer"}
+    config.context = {"width": 1024, "layers": 6}
+    config.method = {"name": "cpc", "patch_size": 64, "patch_stride": 32}
+    config.optimizer = {"name": "adamw", "weight_decay": 0.0}
+    config.schedule = {"name": "constant", "learning_rate": 2e-4, "scaling": "none"}
+    config.batch_size = 512
+    config.epochs = 200
+    return config

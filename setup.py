@@ -41,7 +41,9 @@ setuptools.setup(
         "tpu": ["jax[tpu]"],
         "tfds": ["tensorflow>=2.18"],
         "tensorboard": ["tensorboardX>=2.6.2.2"],
+        "plot": ["matplotlib>=3.9"],
         "test": [
+            "matplotlib>=3.9",
             "pytest>=8.0",
             "pytest-xdist>=3.6",
             "ruff>=0.12",

@@ -45,6 +45,7 @@ def default() -> ConfigDict:
             "checkpoint_every_steps": 1000,
             "keep_checkpoints": 2,
             "tensorboard": False,
+            "published": config_dict.placeholder(float),  # the paper's number, for `compare`
             # After training: on the encoder's features, on the method's projections, or (CPC) on
             # the mean of the encoder's features of patches.
             "evaluate": {
@@ -90,6 +91,24 @@ def small_grey() -> ConfigDict:
     return config
 
 
+def collapse() -> ConfigDict:
+    """What the configs of configs/collapse share: BYOL on the embedded data, at one set of rates.
+
+    Each of them takes one part away (Grill et al. 2020, table 5).
+    """
+    config = small_grey()
+    config.data.name = "fashion_mnist_10k"
+    config.projector = {"widths": (256, 64), "last_bias": False}
+    config.predictor = {"widths": (256, 64), "last_bias": False}
+    config.method = {"name": "byol", "decay": 0.9}
+    rate = {"learning_rate": 0.8, "scaling": "linear", "warmup_epochs": 1}
+    config.schedule = {"name": "cosine", **rate}
+    config.epochs = 10
+    config.log_every_steps = 13
+    config.evaluate.baselines = ()
+    return config
+
+
 # What may change between two starts in one workdir: it changes no step that was done.
 FREE = (
     "log_every_steps",
@@ -97,5 +116,6 @@ FREE = (
     "keep_checkpoints",
     "tensorboard",
     "evaluate",
+    "published",
     "data.data_dir",
 )

@@ -1,5 +1,6 @@
 """What the features of a run are worth, beside the same network untrained and raw pixels."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from byol_jax import build, data
+from byol_jax import build, data, metrics
 from byol_jax.evaluation import features, protocols, table
 from byol_jax.train_state import TrainState
 
@@ -33,12 +34,17 @@ def evaluate(
         raise ValueError(
             f"config.evaluate.baselines has {unknown[0]!r}; there are {', '.join(BASELINES)}."
         )
-    rows = {name: _rows(sources, options, _encoder(parts, states[name])) for name in wanted}
+    encoders = {name: _encoder(parts, states[name]) for name in wanted}
     if "raw pixels" in options["baselines"]:
-        rows["raw pixels"] = _rows(sources, options, _pixels)
+        encoders["raw pixels"] = _pixels
+    rows, measures = {}, {}
+    for name, encode in encoders.items():
+        splits = [(features.extract(encode, s.images), s.labels) for s in sources]
+        rows[name] = _rows(splits, sources[0].num_classes, options)
+        measures[name] = _measures(splits[1][0])
     record = {name: [row._asdict() for row in found] for name, found in rows.items()}
     step = int(states["learned"].step)
-    text = json.dumps({"step": step, "accuracy": record}, indent=2)
+    text = json.dumps({"step": step, "accuracy": record, "measures": measures}, indent=2)
     Path(workdir, "evaluation.json").write_text(text + "\n", encoding="utf-8")
     return rows
 
@@ -51,13 +57,16 @@ def _pixels(images):
     return np.asarray(images, np.float32).reshape(len(images), -1) / 255.0
 
 
-def _rows(sources, options, encode):
-    splits = []
-    for source in sources:
-        splits += [features.extract(encode, source.images), source.labels]
+def _rows(splits, num_classes, options):
     return protocols.evaluate(
-        *splits,
-        num_classes=sources[0].num_classes,
+        *itertools.chain(*splits),
+        num_classes=num_classes,
         protocols=options["protocols"],
         options={k: v for k, v in options["options"].items() if k in options["protocols"]},
     )
+
+
+def _measures(rows):
+    """Of features [N, F] of the test split: how much of their space they use."""
+    rank = metrics.effective_rank(rows - rows.mean(axis=0, keepdims=True))
+    return {"spread": float(metrics.spread(rows)), "effective_rank": float(rank)}

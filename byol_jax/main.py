@@ -1,4 +1,4 @@
-"""The commands: python -m byol_jax train|evaluate|prepare."""
+"""The commands: python -m byol_jax train|evaluate|prepare|compare."""
 
 import sys
 from pathlib import Path
@@ -17,10 +17,14 @@ _OUT = flags.DEFINE_string("out", None, "prepare: the data set to make, a new fo
 _MAX_TRAIN = flags.DEFINE_integer("max_train", None, "prepare: keep so many training pictures.")
 _MAX_TEST = flags.DEFINE_integer("max_test", None, "prepare: keep so many test pictures.")
 
+_PICTURE = flags.DEFINE_string("picture", None, "compare: a file to draw --metric into.")
+_METRIC = flags.DEFINE_string("metric", "spread", "compare: what --picture draws against the step.")
+
 _USAGE = """usage:
   python -m byol_jax train    --config=FILE --workdir=FOLDER [--config.field=value …]
   python -m byol_jax evaluate --config=FILE --workdir=FOLDER [--config.field=value …]
-  python -m byol_jax prepare  --source=FOLDER --out=FOLDER [--max_train=N] [--max_test=N]"""
+  python -m byol_jax prepare  --source=FOLDER --out=FOLDER [--max_train=N] [--max_test=N]
+  python -m byol_jax compare  RUN [RUN …] [--picture=FILE --metric=NAME]"""
 
 
 def _train() -> None:
@@ -53,7 +57,18 @@ def _prepare() -> None:
     print(f"{_OUT.value}: {kept} pictures, {classes}; {len(report.unreadable)} unreadable.")
 
 
-COMMANDS = {"train": _train, "evaluate": _evaluate, "prepare": _prepare}
+def _compare(*workdirs: str) -> None:
+    from byol_jax import report
+
+    if not workdirs:
+        raise app.UsageError(f"compare needs the workdirs of finished runs.\n{_USAGE}")
+    runs = [report.compare.read(workdir) for workdir in workdirs]
+    print(report.compare.markdown(runs))
+    if _PICTURE.value:
+        report.compare.picture(runs, _METRIC.value, _PICTURE.value)
+
+
+COMMANDS = {"train": _train, "evaluate": _evaluate, "prepare": _prepare, "compare": _compare}
 
 
 def _need(command: str, **given) -> None:
@@ -64,12 +79,12 @@ def _need(command: str, **given) -> None:
 
 def _main(argv: list[str]) -> None:
     command = argv[1] if len(argv) > 1 else "none"
-    if command not in COMMANDS or len(argv) > 2:
+    if command not in COMMANDS or (len(argv) > 2 and command != "compare"):
         extra = f" and {argv[2:]}" if len(argv) > 2 else ""
         raise app.UsageError(
             f"the command was {command!r}{extra}; it is one of {', '.join(COMMANDS)}.\n{_USAGE}"
         )
-    COMMANDS[command]()
+    COMMANDS[command](*argv[2:])
 
 
 def find_config(argument: str) -> str:

@@ -27,8 +27,8 @@ def make(
 
     make_views(keys [B], images [B, H, W, C]) -> a tuple of views [B, h, w, C]. The batch has
     `image`, `index` and perhaps `label`, this device's B rows of each; the method must be made with
-    the same axis_name. Metrics are float32 scalars over all devices: `loss`, `spread` (of the first
-    view's projections), the method's own, and the online probe's where there is one and labels.
+    the same axis_name. Metrics are float32 scalars over all devices: `loss`, `spread` and
+    `feature_spread` (of the first view's projections and features), the method's own, and the online probe's where there is one and labels.
     """
 
     def step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict]:
@@ -53,7 +53,7 @@ def make(
             microbatches=microbatches,
             coupled=method.coupled,
         )
-        projections = result.outputs["projections"][:, 0]
+        spread_of = {"spread": "projections", "feature_spread": "features"}
         measured = {"loss": jnp.mean(result.losses), **result.metrics}
         probe_grads = ()
         if online_probe is not None:
@@ -61,7 +61,10 @@ def make(
             probe_grads, more = probe.gradients(state.probe.params, features, batch["label"])
             measured.update(more)
         reduced = collectives.pmean((result.grads, probe_grads, result.stats, measured), axis_name)
-        measured = {**reduced[-1], "spread": metrics.spread(projections, axis_name=axis_name)}
+        measured = reduced[-1] | {
+            name: metrics.spread(result.outputs[of][:, 0], axis_name=axis_name)
+            for name, of in spread_of.items()
+        }
         return _advance(state, *reduced[:-1], result.kept), measured
 
     def _advance(state, grads, probe_grads, stats, kept):

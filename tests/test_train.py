@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from byol_jax import checkpoint, data, main, train
+from byol_jax import checkpoint, data, main, report, train
 from byol_jax import config as fields
 
 VIEW = {"name": "supervised", "size": 8, "mean": None, "std": None}
@@ -58,7 +58,11 @@ class _Killed(BaseException):
     """Not an Exception: like a kill, nothing may catch it."""
 
 
-@pytest.mark.parametrize("method", METHODS)
+# RAFT and MoCo v3 carry what BYOL carries.
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param(m, marks=[pytest.mark.slow] * (m in ("raft", "mocov3"))) for m in METHODS],
+)
 def test_a_killed_run_resumes_to_the_very_same_bits(method, tmp_path, monkeypatch):
     config = _config(method)
     train.train(config, tmp_path / "whole")
@@ -92,6 +96,7 @@ def test_the_table_stands_learned_beside_untrained_and_raw_pixels(tmp_path):
     assert again == rows
     record = json.loads((tmp_path / "evaluation.json").read_text())
     assert record["step"] == 6
+    assert "| knn | projection spread |" in report.compare.markdown([report.compare.read(tmp_path)])
     assert record["accuracy"]["learned"][0]["accuracy"] == rows["learned"][0].accuracy
     test = data.open_source("fashion_mnist_10k", "test[:40]")
     assert rows["learned"][0].settings["num_test"] == len(test) == 40
@@ -137,7 +142,10 @@ def test_an_unknown_argument_lists_what_the_factory_takes():
 
 
 def test_a_method_without_a_network_that_it_needs_says_where_to_give_it():
-    _refused("method 'simclr' needs projector: give it in", "simclr", projector={"widths": ()})
+    config = _config("simclr")
+    config.projector = {}
+    with pytest.raises(ValueError, match="method 'simclr' needs projector: give it in"):
+        train.prepare_run(config, "/nonexistent")
 
 
 def test_an_unknown_data_set_lists_those_there_are():

@@ -1,0 +1,18 @@
+"""BYOL without predictor and moving average.
+
+    python -m byol_jax train --config=configs/collapse/neither.py --workdir=runs/collapse/neither
+
+Published: 0.1 top-1, linear, ImageNet, 300 epochs (BYOL, table 5).
+Ours: not run yet.
+"""
+
+from byol_jax import config as fields
+
+
+def get_config():
+    """The experiment."""
+    config = fields.collapse()
+    config.predictor = {}
+    config.method = {"name": "byol", "decay": 0.0, "decay_schedule": "constant"}
+    config.published = 0.1
+    return config

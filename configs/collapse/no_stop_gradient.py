@@ -1,0 +1,22 @@
+"""BYOL without predictor and stop-gradient, whose target is the online network itself.
+
+    python -m byol_jax train --config=configs/collapse/no_stop_gradient.py --workdir=runs/collapse/no_stop_gradient
+
+Not in that table.
+Ours: not run yet.
+"""
+
+from byol_jax import config as fields
+
+
+def get_config():
+    """The experiment."""
+    config = fields.collapse()
+    config.predictor = {}
+    config.method = {
+        "name": "byol",
+        "decay": 0.0,
+        "decay_schedule": "constant",
+        "stop_gradient": False,
+    }
+    return config

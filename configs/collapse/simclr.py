@@ -1,0 +1,18 @@
+"""SimCLR with the networks and the rates of BYOL.
+
+    python -m byol_jax train --config=configs/collapse/simclr.py --workdir=runs/collapse/simclr
+
+Published: 69.4 top-1, linear, ImageNet, 300 epochs (BYOL, table 5).
+Ours: not run yet.
+"""
+
+from byol_jax import config as fields
+
+
+def get_config():
+    """The experiment."""
+    config = fields.collapse()
+    config.predictor = {}
+    config.method = {"name": "simclr", "temperature": 0.2}
+    config.published = 69.4
+    return config

@@ -13,6 +13,7 @@ def get_config():
     config = fields.small_grey()
     config.data.name = "fashion_mnist_10k"
     for view in config.views.values():
+        view.area = (0.4, 1.0)
         view.flip_probability = 0.0  # the shoes here all point left
     config.projector = {"widths": (256, 64), "last_bias": False}
     config.predictor = {"widths": (256, 64), "last_bias": False}

@@ -200,6 +200,7 @@ def _facts(run) -> dict[str, str]:
     config, parts, devices = run.config, run.parts, jax.device_count()
     schedule = config.schedule
     mask = report.leaves_text(run.first.params, parts.mask(run.first.params))
+    adapted = " and adapted" if config.optimizer.name == "lars" else ""
     facts = {
         "method": f"{config.method.name}, encoder {config.encoder.name}, seed {config.seed}",
         "data": f"{config.data.name} {config.data.train_split}: {len(run.source):,} images of "
@@ -210,7 +211,7 @@ def _facts(run) -> dict[str, str]:
         "steps": f"{parts.total_steps:,} = {config.epochs} epochs x {parts.steps_per_epoch}",
         "learning rate": f"{parts.peak_learning_rate:g} at its peak = {schedule.learning_rate:g} "
         f"scaled {schedule.get('scaling', 'linear')}; {schedule.name}",
-        "optimizer": f"{config.optimizer.name}; decayed, and adapted by LARS: {mask}",
+        "optimizer": f"{config.optimizer.name}; decayed{adapted}: {mask}",
         "workdir": str(run.workdir),
     }
     if hasattr(run.first.memory, "queue"):

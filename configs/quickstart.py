@@ -24,6 +24,6 @@ def get_config():
         "scaling": "linear",
         "warmup_epochs": 1,
     }
-    config.epochs = 14
+    config.epochs = 16
     config.log_every_steps = 39
     return config

@@ -2,7 +2,16 @@
 
     python -m byol_jax train --config=configs/quickstart.py --workdir=runs/quickstart
 
-Not run yet.
+Ours, test accuracy, mean (and range) of seeds 0, 1 and 2, commit 586b169; one run takes 4.5 minutes
+on two CPU cores:
+
+               kNN (k=20, T=0.1)      linear
+    learned    81.4 (81.0 to 81.9)    84.6 (84.4 to 85.0)
+    untrained  52.3 (51.6 to 53.4)    59.4 (58.3 to 60.0)
+    raw pixels 81.0                   84.9
+
+Untrained features are poor because a block's last scale starts at 0, as in the authors' code. The
+same seed on another number of threads sums in another order and ends some tenths elsewhere.
 """
 
 from byol_jax import config as fields

@@ -138,15 +138,15 @@ def _networks(config, axis_name) -> dict[str, networks.Network]:
 
 
 def _norm(arguments, axis_name):
-    kind = arguments.pop("kind", "batch")
+    kind, sync = arguments.pop("kind", "batch"), arguments.pop("sync", True)
     if kind not in networks.NORMS:
         raise ValueError(f"config.batch_norm.kind {kind!r} must be {' or '.join(networks.NORMS)}.")
     module = networks.NORMS[kind]
     fields = [f for f in module.__dataclass_fields__ if f not in ("parent", "name")]
-    if kind == "batch":
-        arguments["axis_name"] = axis_name if arguments.pop("sync", True) else None
     for argument in arguments:
         check_argument("batch_norm", f"{kind} norm", argument, [*fields, "kind", "sync"])
+    if kind == "batch":
+        arguments["axis_name"] = axis_name if sync else None
     return functools.partial(module, **arguments)
 
 

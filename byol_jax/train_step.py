@@ -28,7 +28,8 @@ def make(
     make_views(keys [B], images [B, H, W, C]) -> a tuple of views [B, h, w, C]. The batch has
     `image`, `index` and perhaps `label`, this device's B rows of each; the method must be made with
     the same axis_name. Metrics are float32 scalars over all devices: `loss`, `spread` and
-    `feature_spread` (of the first view's projections and features), the method's own, and the online probe's where there is one and labels.
+    `feature_spread` (of the first view's projections and features), the method's own, and the
+    online probe's where there is one and labels.
     """
 
     def step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict]:

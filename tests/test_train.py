@@ -148,6 +148,13 @@ def test_a_method_without_a_network_that_it_needs_says_where_to_give_it():
         train.prepare_run(config, "/nonexistent")
 
 
+def test_layer_norm_has_nothing_to_sync(tmp_path):
+    config = _config("simclr")
+    config.batch_norm = {"kind": "layer", "sync": True}
+    run = train.prepare_run(config, tmp_path)
+    assert not jax.tree.leaves(run.first.stats["encoder"])
+
+
 def test_an_unknown_data_set_lists_those_there_are():
     _refused("unknown data set 'cifar'.*fashion_mnist_10k", data={"name": "cifar"})
 

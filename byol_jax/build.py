@@ -245,25 +245,20 @@ def _evaluation_view(config) -> Callable:
 
 
 def _encode(config, nets, evaluation_view) -> Callable:
-    on = config.evaluate.on
-    chains = {"features": ["encoder"], "projections": ["encoder", "projector"]}
+    on, encoder = config.evaluate.on, nets["encoder"]
+    chains = {"features": {"encoder": encoder}}
+    if "projector" in nets:
+        chains["projections"] = {"encoder": encoder, "projector": nets["projector"]}
     if "patch_size" in config.method:
-        chains["patches"] = ["encoder"]
+        cut = {"size": config.method.patch_size, "stride": config.method.patch_stride}
+        chains["patches"] = {"encoder": networks.patchwise(encoder, **cut)}
     if on not in chains:
         raise ValueError(f"config.evaluate.on {on!r} must be {' or '.join(chains)}.")
 
     def encode(params, stats, images):
         x = evaluation_view(images)
-        if on == "patches":
-            x, num_patches = _patches(x, config.method)
-        for name in chains[on]:
-            x, _ = nets[name].apply(params[name], stats[name], x, train=False)
-        return jnp.mean(x.reshape(-1, num_patches, x.shape[-1]), axis=1) if on == "patches" else x
+        for name, net in chains[on].items():
+            x, _ = net.apply(params[name], stats[name], x, train=False)
+        return jnp.mean(x, axis=(1, 2)) if on == "patches" else x
 
     return encode
-
-
-def _patches(images, method):
-    cut = functools.partial(augment.patches, size=method.patch_size, stride=method.patch_stride)
-    x = jax.vmap(cut)(images)  # [B, G, G, p, p, C]
-    return x.reshape(-1, *x.shape[3:]), x.shape[1] * x.shape[2]

@@ -121,6 +121,10 @@ def _evaluate(run, state):
 def _steps(run, state, start, checkpoints, is_writer):
     """Takes the steps from `start` on, logging and saving as the config says."""
     config, total = run.config, run.parts.total_steps
+
+    def logs(done):
+        return (done % config.log_every_steps == 0) | (done == total)
+
     step = train_step.parallel(
         train_step.make(
             run.parts.method,
@@ -129,6 +133,7 @@ def _steps(run, state, start, checkpoints, is_writer):
             seed=config.seed,
             microbatches=config.microbatches,
             online_probe=run.parts.online_probe,
+            measures=logs,
             axis_name=train_step.AXIS,
         )
     )
@@ -144,7 +149,7 @@ def _steps(run, state, start, checkpoints, is_writer):
     with _Log(run, start, is_writer) as log:
         for done in range(start + 1, total + 1):
             state, metrics = step(state, runtime.shard(next(batches)))
-            if done % config.log_every_steps == 0 or done == total:
+            if logs(done):
                 log(done, metrics)
             if done % config.checkpoint_every_steps == 0 or done == total:
                 checkpoints.save(done, state)
@@ -156,6 +161,7 @@ class _Log:
 
     def __init__(self, run: Run, start: int, is_writer: bool):
         self._run, self._last, self._writer, self._progress = run, start, None, None
+        self._collapse = report.CollapseWarning()
         if is_writer:
             tensorboard = run.config.tensorboard
             self._writer = report.Writer(run.workdir, start_step=start, tensorboard=tensorboard)
@@ -188,6 +194,8 @@ class _Log:
             self._writer.write(step, values)
             left = seconds * (parts.total_steps - step)
             self._progress.show(step, {**values, "seconds_left": left})
+            if warning := self._collapse(step, values["spread"]):
+                self._progress.warn(warning)
         if not math.isfinite(values["loss"]):
             raise FloatingPointError(
                 f"the loss is {values['loss']} at step {step}; lower schedule.learning_rate or "

@@ -11,6 +11,7 @@ from byol_jax.methods import base
 from byol_jax.train_state import TrainState
 
 AXIS = "devices"
+SAMPLE = 256  # about so many rows tell effective rank, uniformity and alignment
 
 
 def make(
@@ -21,15 +22,20 @@ def make(
     seed: int,
     microbatches: int = 1,
     online_probe: probe.Probe | None = None,
+    measures: Callable = lambda step: True,
     axis_name: str | None = None,
 ) -> Callable:
     """The function step(state, batch) -> (state, metrics) for jit, pmap, vmap or shard_map.
 
     make_views(keys [B], images [B, H, W, C]) -> a tuple of views [B, h, w, C]. The batch has
     `image`, `index` and perhaps `label`, this device's B rows of each; the method must be made with
-    the same axis_name. Metrics are float32 scalars over all devices: `loss`, `spread` and
-    `feature_spread` (of the first view's projections and features), the method's own, and the
-    online probe's where there is one and labels.
+    the same axis_name.
+
+    Metrics are float32 scalars over all devices: `loss`; `spread` and `feature_spread` of the first
+    view's projections and features; `effective_rank`, `uniformity` and, of two views, `alignment` of
+    about SAMPLE projections; the method's own; and the online probe's where there is one and labels.
+    measures(step) -> bool says after how many steps done those of a sample are due, as they cost a
+    singular value decomposition; elsewhere they are nan.
     """
 
     def step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict]:
@@ -54,7 +60,6 @@ def make(
             microbatches=microbatches,
             coupled=method.coupled,
         )
-        spread_of = {"spread": "projections", "feature_spread": "features"}
         measured = {"loss": jnp.mean(result.losses), **result.metrics}
         probe_grads = ()
         if online_probe is not None:
@@ -62,11 +67,8 @@ def make(
             probe_grads, more = probe.gradients(state.probe.params, features, batch["label"])
             measured.update(more)
         reduced = collectives.pmean((result.grads, probe_grads, result.stats, measured), axis_name)
-        measured = reduced[-1] | {
-            name: metrics.spread(result.outputs[of][:, 0], axis_name=axis_name)
-            for name, of in spread_of.items()
-        }
-        return _advance(state, *reduced[:-1], result.kept), measured
+        monitored = _monitor(result.outputs, measures(state.step + 1), axis_name)
+        return _advance(state, *reduced[:-1], result.kept), reduced[-1] | monitored
 
     def _advance(state, grads, probe_grads, stats, kept):
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
@@ -78,6 +80,32 @@ def make(
         return TrainState(state.step + 1, params, stats, opt_state, memory, moved)
 
     return step
+
+
+def _monitor(outputs, due, axis_name):
+    """Whether the projections [B, V, D] and features [B, V, F] collapse, by name."""
+    spread_of = {"spread": "projections", "feature_spread": "features"}
+    spreads = {
+        name: metrics.spread(outputs[of][:, 0], axis_name=axis_name)
+        for name, of in spread_of.items()
+    }
+    projections = outputs["projections"]
+    every = max(len(projections) * collectives.axis_size(axis_name) // SAMPLE, 1)
+    sample = collectives.all_gather(projections[::every], axis_name)
+
+    def measure(rows):
+        found = {
+            "effective_rank": metrics.effective_rank(rows[:, 0]),
+            "uniformity": metrics.uniformity(rows[:, 0]),
+        }
+        if rows.shape[1] > 1:
+            found["alignment"] = metrics.alignment(rows[:, 0], rows[:, 1])
+        return found
+
+    def skip(rows):
+        return jax.tree.map(lambda x: jnp.full_like(x, jnp.nan), jax.eval_shape(measure, rows))
+
+    return spreads | jax.lax.cond(due, measure, skip, sample)
 
 
 def parallel(step: Callable, *, devices: list[jax.Device] | None = None) -> Callable:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from byol_jax import methods, networks, optimizers, probe, train_state, train_step
+from byol_jax import methods, metrics, networks, optimizers, probe, train_state, train_step
 
 STEPS, BATCH, EXAMPLES = 5, 16, 40
 _CPC = {"patch_size": 4, "patch_stride": 2, "offsets": (1, 2)}
@@ -172,6 +172,45 @@ def test_4_microbatches_train_as_one(name):
     make = functools.partial(train_step.make, method, optimizer, make_views=_views, seed=0)
     one, four = (_train(jax.jit(make(microbatches=m)), state) for m in (1, 4))
     _assert_same(four, one)
+
+
+def _undrawn(keys, images):
+    del keys
+    return images, images[..., ::-1, :]
+
+
+@pytest.mark.parametrize("axis_name", [None, "d"])
+def test_the_monitor_sees_the_projections_of_all_devices(axis_name):
+    method, optimizer = _no_norm("simclr", None), optimizers.sgd(0.003)
+    views = _undrawn((), _batch(0)["image"])
+    state = train_state.create(method, optimizer, views, seed=0)
+    outputs, _ = method.forward(state.params, state.stats, (), views, None)
+    first, second = outputs["projections"].swapaxes(0, 1)
+    method, options = _no_norm("simclr", axis_name), {"make_views": _undrawn, "seed": 0}
+    step, batch = train_step.make(method, optimizer, axis_name=axis_name, **options), _batch(0)
+    if axis_name:
+        step, batch = jax.vmap(step, (None, 0), (None, None), axis_name=axis_name), _shard(batch)
+    _, measured = jax.jit(step)(state, batch)
+    wanted = {
+        "spread": metrics.spread(first),
+        "feature_spread": metrics.spread(outputs["features"][:, 0]),
+        "effective_rank": metrics.effective_rank(first),
+        "uniformity": metrics.uniformity(first),
+        "alignment": metrics.alignment(first, second),
+    }
+    for name, value in wanted.items():
+        np.testing.assert_allclose(measured[name], value, rtol=1e-4, err_msg=name)
+
+
+def test_the_measures_of_a_sample_are_taken_when_due():
+    method, optimizer = _no_norm("simclr", None), optimizers.sgd(0.003)
+    state = train_state.create(method, optimizer, (jnp.zeros((2, 8, 8, 1)),) * 2, seed=0)
+    options = {"make_views": _views, "seed": 0, "measures": lambda step: step % 2 == 0}
+    step = jax.jit(train_step.make(method, optimizer, **options))
+    state, first = step(state, _batch(0))
+    _, second = step(state, _batch(1))
+    assert np.isnan(first["effective_rank"]) and np.isfinite(second["effective_rank"])
+    assert np.isfinite(first["spread"])
 
 
 def test_a_batch_that_does_not_divide_says_what_to_choose():

@@ -11,76 +11,23 @@ import numpy as np
 import optax
 import pytest
 import recorded
+import recorded_names as names
+import recorded_operations
+import recorded_parts as parts
 
 from byol_jax import (
-    augment,
     ema,
     methods,
     networks,
     optimizers,
     probe,
-    ring_buffer,
     train_state,
     train_step,
 )
 from byol_jax.methods.instdisc import Memory as Bank
 from byol_jax.methods.moco import Memory as Queue
 
-
-def _as_they_are(keys, images):
-    del keys
-    return images[:, 0], images[:, 1]
-
-
 # BYOL
-
-
-def _byol_views(keys, images):
-    normalize = functools.partial(
-        augment.normalize, mean=augment.IMAGENET_MEAN, std=augment.IMAGENET_STD
-    )
-    return tuple(jax.vmap(normalize)(view) for view in _as_they_are(keys, images))
-
-
-def _byol_parts(meta, encoder_params):
-    axis_name = train_step.AXIS if meta["cross_replica_bn"] else None
-    norm = functools.partial(
-        networks.BatchNorm, axis_name=axis_name, decay=meta["bn_decay"], eps=meta["bn_eps"]
-    )
-    out = meta["projector_output_size"]
-    head = functools.partial(networks.mlp, batch_norm=norm, last_bias=False)
-    sizes = recorded.sizes(encoder_params)
-    encoder = networks.resnet(**sizes, padding="same", always_project=True, batch_norm=norm)
-    return methods.byol(
-        encoder,
-        head((meta["projector_hidden_size"], out)),
-        head((meta["predictor_hidden_size"], out)),
-        decay=meta["base_target_ema"],
-        total_steps=meta["max_steps"],
-        axis_name=train_step.AXIS,
-    )
-
-
-def _byol_schedule(meta):
-    peak = meta["base_learning_rate"] * meta["batch_size"] / 256
-    return optimizers.cosine(peak, meta["max_steps"], 1, warmup_epochs=meta["warmup_steps"])
-
-
-def _online(tree):
-    return {name: tree[name] for name in ("encoder", "projector", "predictor")}
-
-
-def _target(tree):
-    return {name: tree[name] for name in ("encoder", "projector")}
-
-
-def _byol_state(trace, moment):
-    """What the state holds then: params, target, stats, the target's stats, the classifier."""
-    params, target, stats, target_stats = (
-        recorded.from_haiku(trace.under(f"{moment}/{part}/"))
-        for part in ("online_params", "target_params", "online_state", "target_state")
-    )
-    return params, _target(target), {**_online(stats), "target": _target(target_stats)}
 
 
 def _momentum(opt_state):
@@ -91,9 +38,9 @@ def _momentum(opt_state):
 def test_byol(file):
     trace = recorded.load(file)
     meta = trace.meta
-    params, target, stats = _byol_state(trace, "init")
-    method = _byol_parts(meta, params["encoder"])
-    schedule, lars = _byol_schedule(meta), meta["lars"]
+    params, target, stats = parts.byol_state(trace, "init")
+    method = parts.byol_method(meta, params["encoder"])
+    schedule, lars = parts.byol_schedule(meta), meta["lars"]
     optimizer = optimizers.lars(
         schedule,
         momentum=lars["momentum"],
@@ -104,16 +51,16 @@ def test_byol(file):
     classifier = params["classifier"]
     state = train_state.TrainState(
         jnp.int32(0),
-        _online(params),
+        parts.online_nets(params),
         stats,
-        optimizer.init(_online(params)),
+        optimizer.init(parts.online_nets(params)),
         target,
         probe.ProbeState(classifier, optimizer.init(classifier)),
     )
     step = train_step.make(
         method,
         optimizer,
-        make_views=_byol_views,
+        make_views=parts.byol_views,
         seed=0,
         online_probe=online_probe,
         axis_name=train_step.AXIS,
@@ -131,8 +78,8 @@ def test_byol(file):
         recorded.compare(f"step {i} decay", decay, log["tau"], recorded.LOSS)
         if f"after/{i}/online_params/classifier/b" not in trace.arrays:
             return
-        params, target, stats = _byol_state(trace, f"after/{i}")
-        momentum = recorded.from_haiku(trace.under(f"after/{i}/opt_state/1/mu/"))
+        params, target, stats = parts.byol_state(trace, f"after/{i}")
+        momentum = names.from_haiku(trace.under(f"after/{i}/opt_state/1/mu/"))
         both = {**state.params, "classifier": state.probe.params}
         moving = _momentum(state.opt_state) | {"classifier": _momentum(state.probe.opt_state)}
         # The bias before a batch norm has no gradient but rounding: hold it to the other tensors.
@@ -151,24 +98,6 @@ def test_byol(file):
 # MoCo
 
 
-def _moco_networks(trace, params):
-    norm = functools.partial(
-        networks.BatchNorm,
-        unbiased=True,
-        decay=1 - trace.meta["bn_momentum_torch"],
-        eps=trace.meta["bn_eps"],
-    )
-    head = params["projector"]
-    widths = [head[name]["bias"].size for name in sorted(head)]
-    encoder = networks.resnet(**recorded.sizes(params["encoder"]), padding="torch", batch_norm=norm)
-    return encoder, networks.mlp(widths, batch_norm=None)
-
-
-def _moco_queue(trace, path):
-    rows, cursor = trace.arrays[f"{path}/queue"].T, trace.arrays[f"{path}/queue_ptr"]
-    return ring_buffer.RingBuffer(jnp.asarray(rows), jnp.int32(cursor.item()))
-
-
 @recorded.kind("moco")
 def test_moco(file):
     """The recorded code moves its key encoder before it is used, ours after the update.
@@ -177,9 +106,9 @@ def test_moco(file):
     """
     trace = recorded.load(file)
     meta = trace.meta
-    online, online_stats = recorded.from_torch(trace.under("init/encoder_q."))
-    target, target_stats = recorded.from_torch(trace.under("init/encoder_k."))
-    nets = _moco_networks(trace, online)
+    online, online_stats = names.from_torch(trace.under("init/encoder_q."))
+    target, target_stats = names.from_torch(trace.under("init/encoder_k."))
+    nets = parts.moco_networks(trace, online)
     settings = meta["sgd"]
     optimizer = optimizers.sgd(
         settings["learning_rate"],
@@ -192,7 +121,7 @@ def test_moco(file):
         online,
         {**online_stats, "target": target_stats},
         optimizer.init(online),
-        Queue(target, _moco_queue(trace, "init")),
+        Queue(target, parts.moco_queue(trace, "init")),
     )
 
     def make(batch):
@@ -205,7 +134,11 @@ def test_moco(file):
             permutation=lambda key, num_rows: order,
             axis_name=train_step.AXIS,
         )
-        options = {"make_views": _as_they_are, "seed": 0, "axis_name": train_step.AXIS}
+        options = {
+            "make_views": parts.as_they_are,
+            "seed": 0,
+            "axis_name": train_step.AXIS,
+        }
         return train_step.make(method, optimizer, **options)
 
     held = [target]
@@ -214,10 +147,10 @@ def test_moco(file):
         recorded.compare(
             f"step {i} loss", metrics["loss"], trace.arrays[f"log/{i}/loss"].mean(), recorded.LOSS
         )
-        recorded.compare(f"step {i} queue", state.memory.queue, _moco_queue(trace, f"log/{i}"))
+        recorded.compare(f"step {i} queue", state.memory.queue, parts.moco_queue(trace, f"log/{i}"))
         if f"after/{i}/queue" in trace.arrays:
-            params, stats = recorded.from_torch(trace.under(f"after/{i}/encoder_q."))
-            target, target_stats = recorded.from_torch(trace.under(f"after/{i}/encoder_k."))
+            params, stats = names.from_torch(trace.under(f"after/{i}/encoder_q."))
+            target, target_stats = names.from_torch(trace.under(f"after/{i}/encoder_k."))
             recorded.compare(f"after {i} params", state.params, params)
             recorded.compare(f"used in {i} target", held[-1], target)
             if meta["devices"] == 1:  # recorded are those of device 0, ours are the mean
@@ -328,8 +261,8 @@ def test_simclrs_lars(file):
 
 @pytest.mark.parametrize("code", ["byol", "torchvision"])
 def test_augmentation(code):
-    for images, key, wanted in recorded.changed(f"augment_{code}"):
-        got = jax.jit(jax.vmap(recorded.operation(key, images.shape[1])))(images)
+    for images, key, wanted in recorded_operations.changed(f"augment_{code}"):
+        got = jax.jit(jax.vmap(recorded_operations.operation(key, images.shape[1])))(images)
         if code == "torchvision":  # it clips, BYOL's operations do not
             got, wanted = jnp.clip(got, 0.0, 1.0), np.clip(wanted, 0.0, 1.0)
         np.testing.assert_allclose(got, wanted, atol=2e-5, err_msg=key)
@@ -342,12 +275,11 @@ def test_augmentation(code):
 def test_the_bottleneck_resnet_is_torchvisions(file):
     trace = recorded.load(file)
     meta = trace.meta
-    names = zip(meta["state_dict_names"], meta["state_dict_shapes"], strict=True)
+    told = zip(meta["state_dict_names"], meta["state_dict_shapes"], strict=True)
     tensors = {
-        name: recorded.torchvision_weight(meta, t, name, shape)
-        for t, (name, shape) in enumerate(names)
+        name: names.torchvision_weight(meta, t, name, shape) for t, (name, shape) in enumerate(told)
     }
-    params, stats = recorded.from_torch(tensors)
+    params, stats = names.from_torch(tensors)
     net = networks.resnet(
         meta["layers"],
         bottleneck=True,
@@ -356,7 +288,7 @@ def test_the_bottleneck_resnet_is_torchvisions(file):
         padding="torch",
     )
     apply = jax.jit(net.apply, static_argnames="train")
-    images, after = trace.arrays["images"], recorded.from_torch(trace.under("after_train/"))[1]
+    images, after = trace.arrays["images"], names.from_torch(trace.under("after_train/"))[1]
     for train, name in ((False, "eval/features"), (True, "train/features")):
         got, moved = apply(params["encoder"], stats["encoder"], images, train=train)
         recorded.compare(name, got, trace.arrays[name])

@@ -71,6 +71,24 @@ def test_on_a_terminal_progress_is_a_bar():
     assert "4/10" in text.getvalue() and "1,234 images/s" in text.getvalue()
 
 
+def test_a_collapse_is_told_once():
+    warning = report.CollapseWarning()
+    assert [warning(step, 0.09 + 0.1 * step) for step in range(2)] == [None, None]  # it rises
+    assert warning(2, 0.04) is None  # once may be chance
+    assert warning(3, 0.02) == (
+        "projection spread 0.02 of 1.0 at step 3: the representation is collapsing; see "
+        '"Reading the curves" in the README.'
+    )
+    assert warning(4, 0.01) is None
+
+
+def test_a_warning_goes_above_the_bar():
+    text = io.StringIO()
+    with report.Progress(10, console=rich.console.Console(file=text, width=20)) as progress:
+        progress.warn("projection spread 0.02 [of 1.0] at step 3")
+    assert text.getvalue() == "warning: projection spread 0.02 [of 1.0] at step 3\n"
+
+
 def test_the_summary_shows_facts_and_warnings():
     text = io.StringIO()
     console = rich.console.Console(file=text, width=120)

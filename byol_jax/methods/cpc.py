@@ -7,7 +7,7 @@ rows below, and has to tell them from all other patches of the batch.
 import jax
 import jax.numpy as jnp
 
-from byol_jax import augment, collectives, losses, networks
+from byol_jax import collectives, losses, networks
 from byol_jax.methods import base
 
 
@@ -30,42 +30,30 @@ def cpc(
     The loss is the mean cross-entropy over an image's predictions, at most log of the number of
     patches of the whole batch. Raises ValueError for an offset that leaves the grid.
     """
-
-    def grid(params, stats, view, *, train):
-        patches = jax.vmap(
-            lambda image: augment.patches(image, size=patch_size, stride=patch_stride)
-        )
-        patches = patches(view)  # [B, G, G, p, p, C]
-        flat = patches.reshape(-1, *patches.shape[3:])
-        features, moved = encoder.apply(params["encoder"], stats["encoder"], flat, train=train)
-        return features.reshape(*patches.shape[:3], -1), moved
+    patchwise = networks.patchwise(encoder, size=patch_size, stride=patch_stride)
+    nets = {"encoder": patchwise, "context": context}
 
     def init(key, views):
-        encoder_key, context_key, weight_key = jax.random.split(key, 3)
-        params, stats = {}, {}
-        patch = views[0][:, :patch_size, :patch_size]
-        params["encoder"], stats["encoder"] = encoder.init(encoder_key, patch)
-        features, _ = grid(params, stats, views[0], train=False)
-        _check(offsets, features.shape[1])
-        params["context"], stats["context"] = context.init(context_key, features)
-        seen, _ = context.apply(params["context"], stats["context"], features, train=False)
-        shape = (len(offsets), seen.shape[-1], features.shape[-1])
+        net_key, weight_key = jax.random.split(key)
+        params, stats = base.init_chain(net_key, nets, views[0])
+        grid = base.output_shape({"encoder": patchwise}, params, stats, views[0])
+        seen = base.output_shape(nets, params, stats, views[0])
+        _check(offsets, grid[1])
+        shape = (len(offsets), seen[-1], grid[-1])
         weights = jax.random.normal(weight_key, shape) / shape[1] ** 0.5
         return {**params, "weights": weights}, stats, ()
 
     def forward(params, stats, memory, views, key):
         del memory, key
-        features, encoder_stats = grid(params, stats, views[0], train=True)
-        seen, context_stats = context.apply(
-            params["context"], stats["context"], features, train=True
-        )
+        outputs, stats = base.apply_chain(nets, params, stats, views[0])
+        features, seen = outputs["encoder"], outputs["context"]
         outputs = {
             "features": base.stack_views([jnp.mean(features, axis=(1, 2))]),
             "projections": base.stack_views([jnp.mean(seen, axis=(1, 2))]),
             "patches": features,
             "predictions": jnp.einsum("bijd,kdf->bkijf", seen, params["weights"]),
         }
-        return outputs, {"encoder": encoder_stats, "context": context_stats}
+        return outputs, stats
 
     def objective(outputs, memory, batch, key):
         del memory, batch, key

@@ -2,7 +2,7 @@
 
 from byol_jax.networks.context import row_context
 from byol_jax.networks.heads import mlp
-from byol_jax.networks.network import Network, from_linen
+from byol_jax.networks.network import Network, from_linen, patchwise
 from byol_jax.networks.norm import NORMS, BatchNorm, LayerNorm
 from byol_jax.networks.resnet import (
     resnet,
@@ -36,5 +36,6 @@ __all__ = [
     "Network",
     "from_linen",
     "mlp",
+    "patchwise",
     "row_context",
 ]

@@ -1,9 +1,13 @@
 """The seam between networks and the rest: two pure functions, whatever library made them."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
 import flax.linen as nn
+import jax
+
+from byol_jax import augment
 
 
 class Network(NamedTuple):
@@ -30,5 +34,24 @@ def from_linen(module: nn.Module) -> Network:
             return module.apply(variables, x, train=False), stats
         y, moved = module.apply(variables, x, train=True, mutable=["batch_stats"])
         return y, moved.get("batch_stats", {})
+
+    return Network(init, apply)
+
+
+def patchwise(encoder: Network, *, size: int, stride: int) -> Network:
+    """The encoder on every patch of images [B, H, W, C], as augment.patches cuts them: [B, G, G', F].
+
+    Its params and stats are the encoder's own. Raises ValueError for images smaller than a patch.
+    """
+    cut = jax.vmap(functools.partial(augment.patches, size=size, stride=stride))
+
+    def init(key, images):
+        return encoder.init(key, cut(images)[:, 0, 0])
+
+    def apply(params, stats, images, *, train):
+        patches = cut(images)  # [B, G, G, size, size, C]
+        flat = patches.reshape(-1, *patches.shape[3:])
+        features, stats = encoder.apply(params, stats, flat, train=train)
+        return features.reshape(*patches.shape[:3], -1), stats
 
     return Network(init, apply)

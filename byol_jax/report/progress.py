@@ -4,6 +4,7 @@ from typing import Self
 
 import rich.console
 import rich.progress
+import rich.text
 
 _SHOWN = ("loss", "spread", "probe_accuracy")
 
@@ -44,3 +45,30 @@ class Progress:
             left = metrics["seconds_left"]
             line = f"step {step}/{self._total}  {text}  {left / 60:.1f} min left"
             self._console.print(line, highlight=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """Prints a warning above the bar."""
+        told = rich.text.Text.assemble(("warning:", "yellow"), f" {text}")
+        self._console.print(told, highlight=False, soft_wrap=True)
+
+
+class CollapseWarning:
+    """A function warning(step, spread) -> what to tell, once, when projections have collapsed.
+
+    That is a spread below FLOOR twice in a row and not rising: before training it may be small too.
+    """
+
+    FLOOR = 0.1
+
+    def __init__(self):
+        self._last, self._told = 1.0, False
+
+    def __call__(self, step: int, spread: float) -> str | None:
+        last, self._last = self._last, spread
+        if self._told or not spread <= last < self.FLOOR:
+            return None
+        self._told = True
+        return (
+            f"projection spread {spread:.2f} of 1.0 at step {step}: the representation is "
+            'collapsing; see "Reading the curves" in the README.'
+        )

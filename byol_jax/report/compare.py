@@ -80,5 +80,5 @@ def picture(runs: Sequence[Run], metric: str, file: str) -> None:
         axes.plot(steps, values, style, label=run.name)
     axes.set(xlabel="step", ylabel=metric.replace("_", " "), ylim=(0, None))
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small", ncols=2)
+    drawing.legend(loc="outside lower center", fontsize="small", ncols=4)
     drawing.savefig(file)

@@ -3,7 +3,8 @@
     python -m byol_jax train --config=configs/collapse/no_stop_gradient.py --workdir=runs/collapse/no_stop_gradient
 
 Not in that table.
-Ours: not run yet.
+Ours, on the embedded test pictures, seed 0, 3 minutes on one CPU core, commit b4da3a7:
+kNN 54.6, linear 66.9; spread of projections 0.006, of features 0.527; effective rank 18.3.
 """
 
 from byol_jax import config as fields

@@ -20,6 +20,11 @@ def default() -> ConfigDict:
                 "test_split": "test",
                 "data_dir": config_dict.placeholder(str),
                 "image_size": config_dict.placeholder(int),  # where pictures differ in size
+                # resident: all of it decoded on every device; streamed: read as it is needed;
+                # auto: resident up to 1 GiB.
+                "mode": "auto",
+                # Processes that read ahead; None: one per core where streamed, at most 16.
+                "workers": config_dict.placeholder(int),
             },
             # Each an augmentation preset, in the order in which the method names its views.
             "views": {},
@@ -118,4 +123,6 @@ FREE = (
     "evaluate",
     "published",
     "data.data_dir",
+    "data.mode",
+    "data.workers",
 )

@@ -31,10 +31,12 @@ def replicate(tree: chex.ArrayTree) -> chex.ArrayTree:
     return jax.device_put(jax.device_get(tree), NamedSharding(mesh, PartitionSpec()))
 
 
-def shard(batch: dict) -> dict:
-    """Gives every device its consecutive part: leaves [B, …] become [devices, B / devices, …]."""
-    num_devices = jax.local_device_count()
-    return {name: x.reshape(num_devices, -1, *x.shape[1:]) for name, x in batch.items()}
+def shard(batch: dict) -> dict[str, jax.Array]:
+    """Places on every device its part: leaves [B, …] of this process become [devices, B / devices, …]."""
+    devices = jax.local_devices()
+    parts = NamedSharding(Mesh(devices, train_step.AXIS), PartitionSpec(train_step.AXIS))
+    dealt = {name: x.reshape(len(devices), -1, *x.shape[1:]) for name, x in batch.items()}
+    return jax.device_put(dealt, parts)
 
 
 def check_batch_size(batch_size: int, microbatches: int) -> None:

@@ -1,9 +1,8 @@
 """The program of one training run: open, resume, step, log, save, evaluate."""
 
-import math
-import time
+import os
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +14,16 @@ from byol_jax import config as fields
 from byol_jax import evaluate as evaluation_run
 from byol_jax.evaluation import table
 
+MODES = ("auto", "resident", "streamed")
+RESIDENT_BYTES = 2**30  # decoded images up to this size live on every device, unless told otherwise
+MAX_WORKERS = 16
+
 
 class Run(NamedTuple):
     """An experiment that is ready to go: its parts, its data, and its first state, on the host.
 
-    test: the test split, None where nothing will be evaluated.
+    test: the test split, None where nothing will be evaluated.  resident: whether the decoded
+    images live on the devices, from where each step gathers its own.
     """
 
     config: ConfigDict
@@ -28,6 +32,7 @@ class Run(NamedTuple):
     source: data.Source
     test: data.Source | None
     first: train_state.TrainState
+    resident: bool
 
 
 def prepare_run(config: ConfigDict, workdir: str) -> Run:
@@ -39,19 +44,26 @@ def prepare_run(config: ConfigDict, workdir: str) -> Run:
     source = _open(config, config.data.train_split)
     sizes = {"num_examples": len(source), "num_classes": source.num_classes}
     parts = build.build(config, **sizes, axis_name=train_step.AXIS)
+    resident = _is_resident(config.data.mode, source)
     evaluates = source.num_classes is not None and config.evaluate.protocols
     test = _open(config, config.data.test_split) if evaluates else None
     workdir = Path(workdir).expanduser().absolute()
     if jax.process_index() == 0:
         workdir.mkdir(parents=True, exist_ok=True)
         checkpoint.check_same_experiment(workdir, config.to_dict(), free=fields.FREE)
-    return Run(config, workdir, parts, source, test, _first_state(config, source))
+    return Run(config, workdir, parts, source, test, _first_state(config, source), resident)
 
 
 def _open(config, split):
     return data.open_source(
         config.data.name, split, data_dir=config.data.data_dir, image_size=config.data.image_size
     )
+
+
+def _is_resident(mode, source) -> bool:
+    if mode not in MODES:
+        raise ValueError(f"config.data.mode {mode!r} must be one of {', '.join(MODES)}.")
+    return mode == "resident" or (mode == "auto" and source.num_bytes <= RESIDENT_BYTES)
 
 
 def _first_state(config, source):
@@ -125,82 +137,63 @@ def _steps(run, state, start, checkpoints, is_writer):
     def logs(done):
         return (done % config.log_every_steps == 0) | (done == total)
 
-    step = train_step.parallel(
-        train_step.make(
-            run.parts.method,
-            run.parts.optimizer,
-            make_views=run.parts.make_views,
-            seed=config.seed,
-            microbatches=config.microbatches,
-            online_probe=run.parts.online_probe,
-            measures=logs,
-            axis_name=train_step.AXIS,
-        )
+    step = train_step.make(
+        run.parts.method,
+        run.parts.optimizer,
+        make_views=run.parts.make_views,
+        seed=config.seed,
+        microbatches=config.microbatches,
+        online_probe=run.parts.online_probe,
+        measures=logs,
+        axis_name=train_step.AXIS,
     )
-    batches = data.batches(
-        run.source,
+    examples = [runtime.replicate(run.source.examples)] if run.resident else []
+    step = train_step.parallel(step, resident=run.resident)
+    log = report.Log(
+        run.workdir,
+        batch_size=config.batch_size,
+        total_steps=total,
+        steps_per_epoch=run.parts.steps_per_epoch,
+        learning_rate=run.parts.schedule,
+        start_step=start,
+        tensorboard=config.tensorboard,
+        silent=not is_writer,
+    )
+    state, metrics = runtime.replicate(state), ()
+    with data.Prefetch(_batches(run, start), runtime.shard) as batches, log:
+        for done in range(start + 1, total + 1):
+            batch, before = batches.next(metrics), metrics
+            state, metrics = step(state, batch, *examples)
+            jax.block_until_ready(before)  # the host stays one step ahead, not more
+            if logs(done):
+                log(done, metrics, waited=batches.waited)
+            if done % config.checkpoint_every_steps == 0 or done == total:
+                log.flush()  # no checkpoint of a loss that is not finite
+                checkpoints.save(done, state)
+    return state
+
+
+def _batches(run, start):
+    """The batches from step `start` on: of a resident data set their indices alone."""
+    config, read = run.config, None if run.resident else run.source.take  # all that workers need
+
+    def take(index, step, row):
+        del step, row
+        return read(index) if read else {"index": index}
+
+    workers = config.data.workers
+    if workers is None:
+        workers = 0 if run.resident else min(os.cpu_count() or 1, MAX_WORKERS)
+    return data.batches(
+        take,
+        num_examples=len(run.source),
         batch_size=config.batch_size,
         seed=config.seed,
         start_step=start,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
+        num_workers=workers,
     )
-    state = runtime.replicate(state)
-    with _Log(run, start, is_writer) as log:
-        for done in range(start + 1, total + 1):
-            state, metrics = step(state, runtime.shard(next(batches)))
-            if logs(done):
-                log(done, metrics)
-            if done % config.checkpoint_every_steps == 0 or done == total:
-                checkpoints.save(done, state)
-    return state
-
-
-class _Log:
-    """Metrics of the steps since the last call, to the bar and, where this process writes, to disk."""
-
-    def __init__(self, run: Run, start: int, is_writer: bool):
-        self._run, self._last, self._writer, self._progress = run, start, None, None
-        self._collapse = report.CollapseWarning()
-        if is_writer:
-            tensorboard = run.config.tensorboard
-            self._writer = report.Writer(run.workdir, start_step=start, tensorboard=tensorboard)
-            self._progress = report.Progress(run.parts.total_steps, start_step=start)
-
-    def __enter__(self) -> Self:
-        self._time = time.monotonic()
-        if self._progress is not None:
-            self._progress.__enter__()
-        return self
-
-    def __exit__(self, *exception) -> None:
-        if self._writer is not None:
-            self._progress.__exit__(*exception)
-            self._writer.__exit__(*exception)
-
-    def __call__(self, step: int, metrics: dict[str, jax.Array]) -> None:
-        """Raises FloatingPointError when the loss is not finite."""
-        values = {name: float(value) for name, value in metrics.items()}
-        now = time.monotonic()
-        seconds = (now - self._time) / (step - self._last)  # a step's
-        self._last, self._time = step, now
-        if self._writer is not None:
-            parts = self._run.parts
-            values |= {
-                "epoch": step / parts.steps_per_epoch,
-                "learning_rate": float(parts.schedule(step - 1)),
-                "images_per_second": self._run.config.batch_size / seconds,
-            }
-            self._writer.write(step, values)
-            left = seconds * (parts.total_steps - step)
-            self._progress.show(step, {**values, "seconds_left": left})
-            if warning := self._collapse(step, values["spread"]):
-                self._progress.warn(warning)
-        if not math.isfinite(values["loss"]):
-            raise FloatingPointError(
-                f"the loss is {values['loss']} at step {step}; lower schedule.learning_rate or "
-                "lengthen the warm-up. The checkpoints before it are in place."
-            )
 
 
 def _facts(run) -> dict[str, str]:

@@ -108,16 +108,25 @@ def _monitor(outputs, due, axis_name):
     return spreads | jax.lax.cond(due, measure, skip, sample)
 
 
-def parallel(step: Callable, *, devices: list[jax.Device] | None = None) -> Callable:
+def parallel(
+    step: Callable, *, resident: bool = False, devices: list[jax.Device] | None = None
+) -> Callable:
     """Runs a step made with axis_name=AXIS on all devices: batch leaves are [devices, B, ...].
 
-    The state has no device axis: place it first, replicated, over the mesh of the same devices.
-    It is donated: use the returned one.
+    resident: step(state, batch, examples) then takes batches of `index` alone, and gathers the rest
+        from examples, leaves [all, ...] on every device.
+
+    State and examples have no device axis: place them first, replicated, over the mesh of the same
+    devices. The state is donated: use the returned one.
     """
+
+    def gathering(state, batch, examples):
+        return step(state, {**jax.tree.map(lambda x: x[batch["index"]], examples), **batch})
+
     return jax.pmap(
-        step,
+        gathering if resident else step,
         axis_name=AXIS,
-        in_axes=(None, 0),
+        in_axes=(None, 0, None) if resident else (None, 0),
         out_axes=(None, None),
         donate_argnums=0,
         devices=devices,

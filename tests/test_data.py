@@ -24,7 +24,7 @@ def test_class_subfolders_become_labels_and_pixels_survive(tmp_path):
     assert report.kept == {"train": 2} and report.classes == ["cat", "dog"]
     source = data.open_source(str(tmp_path / "out"), "train")
     assert source.image_shape == (6, 8, 3) and source.num_classes == 2
-    np.testing.assert_array_equal(source.images, [cat, dog])
+    np.testing.assert_array_equal(source.decoded["image"], [cat, dog])
     np.testing.assert_array_equal(source.labels, [0, 1])
     assert "tensorflow" not in sys.modules
 
@@ -55,7 +55,7 @@ def test_pictures_of_all_modes_become_upright_rgb(tmp_path):
     exif[0x0112] = 6  # turn clockwise by a quarter to see it upright
     turned.save(folder / "d.png", exif=exif)
     data.prepare(folder, tmp_path / "out")
-    images = data.open_source(str(tmp_path / "out"), "train").images
+    images = data.open_source(str(tmp_path / "out"), "train").decoded["image"]
     np.testing.assert_array_equal(images[0], pixels)
     np.testing.assert_array_equal(images[1], pixels)
     np.testing.assert_array_equal(images[3], pixels)
@@ -91,7 +91,7 @@ def test_idx_files_are_read_and_limited(tmp_path):
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(labels)
     data.prepare(tmp_path, tmp_path / "out", max_train=3)
     source = data.open_source(str(tmp_path / "out"), "train")
-    np.testing.assert_array_equal(source.images[..., 0], pixels[:3])
+    np.testing.assert_array_equal(source.decoded["image"][..., 0], pixels[:3])
     np.testing.assert_array_equal(source.labels, [2, 0, 1])
 
 
@@ -102,7 +102,7 @@ def test_sizes_that_differ_want_an_image_size(tmp_path):
     with pytest.raises(ValueError, match="set data.image_size"):
         data.open_source(str(tmp_path / "out"), "train")
     source = data.open_source(str(tmp_path / "out"), "train", image_size=4)
-    assert source.images.shape == (2, 4, 4, 3)
+    assert source.decoded["image"].shape == (2, 4, 4, 3)
 
 
 def test_an_unknown_data_set_lists_those_there_are():
@@ -120,61 +120,20 @@ def test_an_unknown_split_lists_those_there_are():
         data.open_source("fashion_mnist_10k", "validation")
 
 
-def _batches(steps, source=None, **options):
-    source = source or data.open_source("fashion_mnist_10k", "test")
-    iterator = data.batches(source, batch_size=300, seed=1, **options)
-    return [next(iterator) for _ in range(steps)]
-
-
 def test_the_embedded_data_is_balanced_and_whole():
     train = data.open_source("fashion_mnist_10k", "train")
     test = data.open_source("fashion_mnist_10k", "test")
     assert (len(train), len(test)) == (10000, 2000)
-    assert train.images.dtype == np.uint8 and train.images.shape == (10000, 28, 28, 1)
+    image = train.decoded["image"]
+    assert image.dtype == np.uint8 and image.shape == (10000, 28, 28, 1)
     assert np.bincount(train.labels).min() > 900 and len(np.unique(test.labels)) == 10
 
 
-def test_batches_start_anywhere_with_the_very_same_examples():
-    whole, rest = _batches(15), _batches(5, start_step=10)
-    for a, b in zip(whole[10:], rest, strict=True):
-        np.testing.assert_array_equal(a["index"], b["index"])
-        np.testing.assert_array_equal(a["image"], b["image"])
-
-
-def test_an_epoch_shows_no_example_twice_and_the_next_has_another_order():
-    index = [batch["index"] for batch in _batches(12)]  # 6 batches of 300 in 2000 examples
-    first, second = np.concatenate(index[:6]), np.concatenate(index[6:])
-    assert len(np.unique(first)) == len(np.unique(second)) == 1800
-    assert np.mean(first == second) < 0.01
-
-
-def test_processes_share_the_batch_of_one():
-    (whole,) = _batches(1, start_step=7)
-    parts = [
-        _batches(1, start_step=7, process_index=p, process_count=4)[0]["index"] for p in range(4)
-    ]
-    np.testing.assert_array_equal(np.concatenate(parts), whole["index"])
-
-
-def test_images_and_labels_belong_to_their_index():
-    source = data.open_source("fashion_mnist_10k", "test")
-    (batch,) = _batches(1, source)
-    np.testing.assert_array_equal(batch["image"], source.images[batch["index"]])
-    np.testing.assert_array_equal(batch["label"], source.labels[batch["index"]])
-
-
-def test_streamed_and_cached_examples_are_equal(monkeypatch):
-    cached = data.open_source("fashion_mnist_10k", "test")
-    monkeypatch.setattr("byol_jax.data.source._CACHED_BYTES", 0)
-    streamed = data.open_source("fashion_mnist_10k", "test")
-    index = np.array([3, 1999, 3])
-    for name, value in cached.take(index).items():
-        np.testing.assert_array_equal(streamed.take(index)[name], value)
-    np.testing.assert_array_equal(streamed.images[5:9], cached.images[5:9])
-    np.testing.assert_array_equal(streamed.labels, cached.labels)
-
-
-def test_a_batch_larger_than_the_data_is_refused():
-    source = data.open_source("fashion_mnist_10k", "test")
-    with pytest.raises(ValueError, match="larger than the 2000 examples"):
-        data.batches(source, batch_size=2001, seed=0)
+def test_examples_read_one_by_one_and_all_at_once_are_equal():
+    read = data.open_source("fashion_mnist_10k", "test[:40]")
+    decoded = data.open_source("fashion_mnist_10k", "test[:40]")
+    index = np.array([3, 39, 3])
+    for name, value in decoded.examples.items():
+        np.testing.assert_array_equal(read.take(index)[name], value[index])
+    np.testing.assert_array_equal(read.images[5:9], decoded.images[5:9])
+    np.testing.assert_array_equal(read.labels, decoded.labels)

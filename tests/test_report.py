@@ -72,14 +72,64 @@ def test_on_a_terminal_progress_is_a_bar():
 
 
 def test_a_collapse_is_told_once():
-    warning = report.CollapseWarning()
-    assert [warning(step, 0.09 + 0.1 * step) for step in range(2)] == [None, None]  # it rises
-    assert warning(2, 0.04) is None  # once may be chance
-    assert warning(3, 0.02) == (
-        "projection spread 0.02 of 1.0 at step 3: the representation is collapsing; see "
+    warning = report.watch.Collapse()
+    spreads = [0.09, 0.095, 0.05, 0.04, 0.03]  # before training a small spread rises
+    told = [warning(step, {"spread": spread}) for step, spread in enumerate(spreads)]
+    assert [text is None for text in told] == [True, True, False, True, True]
+    assert told[2] == (
+        "projection spread 0.05 of 1.0 at step 2: the representation is collapsing; see "
         '"Reading the curves" in the README.'
     )
-    assert warning(4, 0.01) is None
+
+
+def test_devices_that_wait_for_images_are_told_of_once():
+    warning = report.watch.Starving()
+    waits = [0.9, 0.05, 0.2, 0.25, 0.3]  # the first line holds the start-up
+    told = [warning(step, {"data_wait": wait}) for step, wait in enumerate(waits)]
+    assert told[:3] == [None] * 3 and told[4] is None
+    assert "at step 3 the devices spend 25% of the time waiting for images" in told[3]
+
+
+def _log(folder, **options):
+    sizes = {"batch_size": 8, "total_steps": 4, "steps_per_epoch": 2}
+    return report.Log(folder, learning_rate=lambda step: 0.5 * step, **sizes, **options)
+
+
+def test_a_step_is_told_of_when_the_next_is_on_its_way(tmp_path):
+    values = {"loss": 1.0, "spread": 0.5}
+    with _log(tmp_path) as log:
+        log(2, values, waited=0.0)
+        assert _lines(tmp_path) == []
+        log(4, values, waited=0.0)
+        assert [line["step"] for line in _lines(tmp_path)] == [2]
+    first, second = _lines(tmp_path)
+    assert (first["epoch"], first["learning_rate"]) == (1.0, 0.5)
+    assert second["epoch"] == 2.0 and second["data_wait"] == 0.0
+
+
+def test_waiting_counts_from_line_to_line(tmp_path, monkeypatch):
+    clock = iter([0.0, 10.0, 30.0])
+    monkeypatch.setattr(report.log.time, "monotonic", lambda: next(clock))
+    with _log(tmp_path) as log:
+        log(1, {"loss": 1.0, "spread": 0.5}, waited=2.0)
+        log(2, {"loss": 1.0, "spread": 0.5}, waited=7.0)
+    assert [line["data_wait"] for line in _lines(tmp_path)] == [0.2, 0.25]
+    assert [line["images_per_second"] for line in _lines(tmp_path)] == [0.8, 0.4]
+
+
+def test_a_loss_that_is_not_finite_is_written_and_raised(tmp_path):
+    with (
+        pytest.raises(FloatingPointError, match="the loss is nan at step 1"),
+        _log(tmp_path) as log,
+    ):
+        log(1, {"loss": float("nan"), "spread": 0.5}, waited=0.0)
+    assert _lines(tmp_path)[0]["loss"] is None
+
+
+def test_a_silent_log_writes_nothing(tmp_path):
+    with _log(tmp_path, silent=True) as log:
+        log(1, {"loss": 1.0, "spread": 0.5}, waited=0.0)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_warning_goes_above_the_bar():

@@ -51,7 +51,8 @@ def _last(workdir, config):
 
 def _lines(workdir):
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k != "images_per_second"} for line in lines]
+    timed = ("images_per_second", "data_wait")
+    return [{k: v for k, v in line.items() if k not in timed} for line in lines]
 
 
 class _Killed(BaseException):
@@ -85,6 +86,25 @@ def test_a_killed_run_resumes_to_the_very_same_bits(method, tmp_path, monkeypatc
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
         assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
     assert _lines(tmp_path / "whole") == _lines(tmp_path / "parts")
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_resident_and_streamed_data_train_the_same(workers, tmp_path):
+    config = _config("simclr")
+    modes = {"resident": {"mode": "resident"}, "streamed": {"mode": "streamed", "workers": workers}}
+    for name, mode in modes.items():
+        config.data.update(mode)
+        train.train(config, tmp_path / name)
+    resident, streamed = (_last(tmp_path / name, config) for name in modes)
+    for a, b in zip(jax.tree.leaves(resident), jax.tree.leaves(streamed), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6 * max(np.abs(b).max(), 1e-3))
+    assert _lines(tmp_path / "resident")[-1]["loss"] == pytest.approx(
+        _lines(tmp_path / "streamed")[-1]["loss"], rel=1e-6
+    )
+
+
+def test_an_unknown_data_mode_is_refused():
+    _refused("data.mode 'remote' must be one of auto, resident", data={"mode": "remote"})
 
 
 def test_the_table_stands_learned_beside_untrained_and_raw_pixels(tmp_path):

@@ -1,23 +1,18 @@
 """A data set's split at random access, whether it came with the package, a folder, or from TFDS."""
 
-import difflib
 import functools
-from pathlib import Path
 
 import numpy as np
-import tensorflow_datasets as tfds
 
-from byol_jax.data import images
-
-EMBEDDED = Path(__file__).parent / "embedded"
-_CACHED_BYTES = 2**30  # a split that decodes to less stays in memory
+from byol_jax.data import catalog, images
 
 
 class Source:
-    """The examples of one split: `take` reads some, `images` and `labels` all.
+    """The examples of one split: `take` reads some, `decoded` all at once.
 
     name, split: as they were asked for.  image_shape: (H, W, C) of every image.  num_classes: None
-    where the data has no labels.
+    where the data has no labels.  num_bytes: of all its images, decoded. It pickles: workers get
+    the way to the records, not what was read.
     """
 
     def __init__(self, name: str, split: str, records, features, *, image_size: int | None):
@@ -25,35 +20,49 @@ class Source:
         self._records = records
         self.num_classes = features["label"].num_classes if "label" in features else None
         self.image_shape = _image_shape(name, features["image"].shape, image_size)
-        self._keep = len(records) * int(np.prod(self.image_shape)) <= _CACHED_BYTES
+        self.num_bytes = len(records) * int(np.prod(self.image_shape))
 
     def __len__(self) -> int:
         """The number of examples."""
         return len(self._records)
 
+    def __getstate__(self) -> dict:
+        """What workers get: all but the decoded images."""
+        return {name: value for name, value in self.__dict__.items() if name != "decoded"}
+
     def take(self, index: np.ndarray) -> dict[str, np.ndarray]:
         """The examples at index [B]: image uint8 [B, H, W, C], index int32, label int32 if any."""
         index = np.asarray(index, np.int32)
-        if self._keep:
-            read, labels = self._decoded
-            batch = {"image": read[index], "label": labels[index]}
-        else:
-            batch = self._read(index)
-        if self.num_classes is None:
-            del batch["label"]
-        return {**batch, "index": index}
+        batch = {"image": np.empty((len(index), *self.image_shape), np.uint8), "index": index}
+        records = self._records.__getitems__([int(i) for i in index])
+        for row, record in enumerate(records):
+            image = images.decode(record["image"], channels=self.image_shape[-1])
+            batch["image"][row] = images.fit(image, self.image_shape[:2])
+        if self.num_classes is not None:
+            batch["label"] = np.array([record["label"] for record in records], np.int32)
+        return batch
+
+    @functools.cached_property
+    def decoded(self) -> dict[str, np.ndarray]:
+        """All examples as `take` gives them, kept in memory: num_bytes and a little more."""
+        return self.take(np.arange(len(self), dtype=np.int32))
+
+    @property
+    def examples(self) -> dict[str, np.ndarray]:
+        """The decoded images and labels, without their index: what resident training gathers from."""
+        return {name: x for name, x in self.decoded.items() if name != "index"}
 
     @property
     def images(self):
-        """All images [N, H, W, C], in memory or read as they are sliced."""
-        return self._decoded[0] if self._keep else _Sliced(self)
+        """All images [N, H, W, C], read as they are sliced unless `decoded` has them."""
+        return self.decoded["image"] if "decoded" in self.__dict__ else _Sliced(self)
 
     @property
     def labels(self) -> np.ndarray:
         """All labels, int32 [N]; raises ValueError when the data has none."""
         self.require_labels()
-        if self._keep:
-            return self._decoded[1]
+        if "decoded" in self.__dict__:
+            return self.decoded["label"]
         return np.array([self._records[i]["label"] for i in range(len(self))], np.int32)
 
     def require_labels(self) -> None:
@@ -63,22 +72,6 @@ class Source:
                 f"data set {self.name!r} has no labels; choose a self-supervised method and "
                 "evaluate.protocols=(), or prepare it from subfolders named after the classes."
             )
-
-    @functools.cached_property
-    def _decoded(self):
-        batch = self._read(np.arange(len(self), dtype=np.int32))
-        return batch["image"], batch["label"]
-
-    def _read(self, index):
-        batch = {
-            "image": np.empty((len(index), *self.image_shape), np.uint8),
-            "label": np.zeros(len(index), np.int32),
-        }
-        for row, record in enumerate(self._records.__getitems__([int(i) for i in index])):
-            image = images.decode(record["image"], channels=self.image_shape[-1])
-            batch["image"][row] = images.fit(image, self.image_shape[:2])
-            batch["label"][row] = record.get("label", 0)
-        return batch
 
 
 class _Sliced:
@@ -97,52 +90,16 @@ def open_source(
 ) -> Source:
     """Opens a split of a data set.
 
-    name: one that came with the package, a folder that `prepare` made, or a name of TFDS, prepared
-        in data_dir. split: as TFDS writes them, "train" or "train[:90%]". image_size: resize the
-        shorter side and cut the center on loading; needed where pictures differ in size.
+    name: one that came with the package, a folder that `prepare` made, on any path that etils.epath
+        opens, or a name of TFDS, in data_dir, where it is downloaded and prepared if it is not
+        there. split: as TFDS writes them, "train" or "train[:90%]". image_size: resize the shorter
+        side and cut the center on loading; needed where pictures differ in size.
 
-    Raises ValueError for an unknown data set or split, and where image_size is missing.
+    Raises ValueError for an unknown data set or split, and where image_size is missing; ImportError
+    and OSError where a data set of TFDS cannot be prepared, with what to do.
     """
-    builder = _builder(name, data_dir)
-    splits = list(builder.info.splits)
-    if not splits:
-        raise ValueError(f"data set {name!r} holds no examples in {builder.data_dir}; prepare it.")
-    if split.split("[")[0] not in splits:
-        raise ValueError(
-            f"data set {name!r} has no split {split!r}; it has {', '.join(splits)}: change "
-            "data.train_split or data.test_split ('train[90%:]' is a part), or evaluate nothing "
-            "by evaluate.protocols=()."
-        )
-    decoders = {"image": tfds.decode.SkipDecoding()}
-    records = builder.as_data_source(split, decoders=decoders)
-    return Source(name, split, records, builder.info.features, image_size=image_size)
-
-
-def _builder(name, data_dir):
-    folder = EMBEDDED / name
-    if not folder.is_dir() or not name:
-        folder = Path(name).expanduser()
-    if folder.is_dir():
-        return _from_folder(folder)
-    known = tfds.list_builders(with_community_datasets=False)
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=3)
-        embedded = ", ".join(sorted(f.name for f in EMBEDDED.iterdir() if f.is_dir()))
-        raise ValueError(
-            f"unknown data set {name!r}: there are {embedded} in the package, folders that "
-            f"`byol_jax prepare` made (there is none at {folder.absolute()}), and the names of "
-            f"TFDS{', such as ' + ', '.join(near) if near else ''}; change data.name."
-        )
-    return tfds.builder(name, data_dir=data_dir, file_format="array_record")
-
-
-def _from_folder(folder):
-    if not (folder / "dataset_info.json").exists():
-        raise ValueError(
-            f"{folder} is a folder, but not one that `byol_jax prepare` made; run "
-            f"`python -m byol_jax prepare --source={folder} --out=…` and name its --out."
-        )
-    return tfds.builder_from_directory(folder)
+    records, features = catalog.records(name, split, data_dir=data_dir)
+    return Source(name, split, records, features, image_size=image_size)
 
 
 def _image_shape(name, shape, image_size):

@@ -6,7 +6,7 @@ import rich.console
 import rich.progress
 import rich.text
 
-_SHOWN = ("loss", "spread", "probe_accuracy")
+_SHOWN = ("loss", "spread", "probe_accuracy", "data_wait")
 
 
 class Progress:
@@ -50,25 +50,3 @@ class Progress:
         """Prints a warning above the bar."""
         told = rich.text.Text.assemble(("warning:", "yellow"), f" {text}")
         self._console.print(told, highlight=False, soft_wrap=True)
-
-
-class CollapseWarning:
-    """A function warning(step, spread) -> what to tell, once, when projections have collapsed.
-
-    That is a spread below FLOOR twice in a row and not rising: before training it may be small too.
-    """
-
-    FLOOR = 0.1
-
-    def __init__(self):
-        self._last, self._told = 1.0, False
-
-    def __call__(self, step: int, spread: float) -> str | None:
-        last, self._last = self._last, spread
-        if self._told or not spread <= last < self.FLOOR:
-            return None
-        self._told = True
-        return (
-            f"projection spread {spread:.2f} of 1.0 at step {step}: the representation is "
-            'collapsing; see "Reading the curves" in the README.'
-        )

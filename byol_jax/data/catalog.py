@@ -1,0 +1,83 @@
+"""Which data sets there are: in the package, in a folder, or of TFDS, prepared where they are not."""
+
+import difflib
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+from etils import epath
+
+EMBEDDED = Path(__file__).parent / "embedded"
+
+
+def records(name: str, split: str, *, data_dir: str | None):
+    """The records of a split, at random access, images encoded, and their features.
+
+    Raises as open_source does.
+    """
+    builder = _builder(name, data_dir)
+    splits = list(builder.info.splits)
+    if not splits:
+        _prepare(builder)
+        splits = list(builder.info.splits)
+    if split.split("[")[0] not in splits:
+        raise ValueError(
+            f"data set {name!r} has no split {split!r}; it has {', '.join(splits)}: change "
+            "data.train_split or data.test_split ('train[90%:]' is a part), or evaluate nothing "
+            "by evaluate.protocols=()."
+        )
+    decoders = {"image": tfds.decode.SkipDecoding()}
+    return builder.as_data_source(split, decoders=decoders), builder.info.features
+
+
+def _builder(name, data_dir):
+    folder = epath.Path(EMBEDDED / name)
+    if not folder.is_dir() or not name:
+        folder = epath.Path(name).expanduser()
+    if folder.is_dir():
+        return _from_folder(folder)
+    known = tfds.list_builders(with_community_datasets=False)
+    if name.split("/")[0].split(":")[0] not in known:
+        near = difflib.get_close_matches(name, known, n=3)
+        embedded = ", ".join(sorted(f.name for f in EMBEDDED.iterdir() if f.is_dir()))
+        raise ValueError(
+            f"unknown data set {name!r}: there are {embedded} in the package, folders that "
+            f"`byol_jax prepare` made (there is none at {folder.absolute()}), and the names of "
+            f"TFDS{', such as ' + ', '.join(near) if near else ''}; change data.name."
+        )
+    return tfds.builder(name, data_dir=data_dir, file_format="array_record")
+
+
+def _from_folder(folder):
+    if not (folder / "dataset_info.json").exists():
+        raise ValueError(
+            f"{folder} is a folder, but not one that `byol_jax prepare` made; run "
+            f"`python -m byol_jax prepare --source={folder} --out=…` and name its --out."
+        )
+    return tfds.builder_from_directory(folder)
+
+
+def _prepare(builder) -> None:
+    """Downloads and prepares a data set of TFDS; what can go wrong is told with what to do."""
+    print(f"{builder.name} is not in {builder.data_dir} yet: TFDS downloads and prepares it.")
+    try:
+        builder.download_and_prepare()
+    except ImportError as error:
+        raise ImportError(
+            f"TFDS prepares {builder.name!r} with tensorflow ({error}); run "
+            "pip install 'byol_jax[tfds]'. Once it is prepared, tensorflow is not needed."
+        ) from error
+    except AssertionError as error:  # its word for archives to be fetched by hand
+        raise FileNotFoundError(
+            f"TFDS cannot download {builder.name!r} itself: {error} Then start again with the same "
+            "data.data_dir."
+        ) from error
+    except (OSError, tfds.download.DownloadError) as error:
+        command = (
+            f"tfds.builder('{builder.name}', data_dir='FOLDER', file_format='array_record')"
+            ".download_and_prepare()"
+        )
+        raise OSError(
+            f"TFDS could not download {builder.name!r}: {error}. Where the network reaches it, run "
+            f'`python -c "import tensorflow_datasets as tfds; {command}"`, '
+            "copy FOLDER here, and set data.data_dir to it."
+        ) from error

@@ -1,0 +1,93 @@
+"""What the training loop tells: the metrics of a step, to disk, to the screen, and as warnings."""
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+import jax
+
+from byol_jax.report.progress import Progress
+from byol_jax.report.watch import Collapse, Starving
+from byol_jax.report.writer import Writer
+
+
+class Log:
+    """A context manager, log(step, metrics, waited=seconds): tells of a step one call later.
+
+    So the loop need not stop until the step is done; the last is told on leaving. With
+    `silent` (every process but one) it only checks the loss. waited: how long the devices have
+    stood still for input since the run began.
+    """
+
+    def __init__(
+        self,
+        workdir: Path,
+        *,
+        batch_size: int,
+        total_steps: int,
+        steps_per_epoch: int,
+        learning_rate: Callable,
+        start_step: int = 0,
+        tensorboard: bool = False,
+        silent: bool = False,
+    ):
+        self._batch_size, self._total = batch_size, total_steps
+        self._steps_per_epoch, self._learning_rate = steps_per_epoch, learning_rate
+        self._last, self._pending, self._waited = start_step, None, 0.0
+        self._watches = (Collapse(), Starving())
+        self._writer = self._progress = None
+        if not silent:
+            self._writer = Writer(workdir, start_step=start_step, tensorboard=tensorboard)
+            self._progress = Progress(total_steps, start_step=start_step)
+
+    def __enter__(self) -> Self:
+        self._time = time.monotonic()
+        if self._progress is not None:
+            self._progress.__enter__()
+        return self
+
+    def __exit__(self, kind, *exception) -> None:
+        try:
+            if kind is None:
+                self.flush()
+        finally:
+            if self._writer is not None:
+                self._progress.__exit__(kind, *exception)
+                self._writer.__exit__(kind, *exception)
+
+    def __call__(self, step: int, metrics: dict[str, jax.Array], *, waited: float) -> None:
+        """Keeps a step's metrics, still being computed, and tells of those kept before."""
+        self.flush()
+        self._pending = step, metrics, waited
+
+    def flush(self) -> None:
+        """Tells of the step kept; raises FloatingPointError when its loss is not finite."""
+        if self._pending is None:
+            return
+        (step, metrics, waited), self._pending = self._pending, None
+        values = {name: float(value) for name, value in metrics.items()}
+        now = time.monotonic()
+        elapsed, steps = now - self._time, step - self._last
+        values |= {
+            "epoch": step / self._steps_per_epoch,
+            "learning_rate": float(self._learning_rate(step - 1)),
+            "images_per_second": self._batch_size * steps / elapsed,
+            "data_wait": (waited - self._waited) / elapsed,
+        }
+        self._time, self._last, self._waited = now, step, waited
+        if self._writer is not None:
+            self._tell(step, values, seconds_left=(self._total - step) * elapsed / steps)
+        if not math.isfinite(values["loss"]):
+            raise FloatingPointError(
+                f"the loss is {values['loss']} at step {step}; lower schedule.learning_rate or "
+                "lengthen the warm-up. The checkpoints before it are in place."
+            )
+
+    def _tell(self, step, values, *, seconds_left):
+        self._writer.write(step, values)
+        self._progress.show(step, {**values, "seconds_left": seconds_left})
+        for watch in self._watches:
+            if warning := watch(step, values):
+                self._progress.warn(warning)

@@ -63,7 +63,7 @@ def build(
     return Parts(
         method=method,
         optimizer=optimizer,
-        make_views=_make_views(config.views),
+        make_views=make_views(config.views),
         evaluation_view=evaluation_view,
         encode=_encode(config, nets, evaluation_view),
         schedule=schedule,
@@ -210,19 +210,20 @@ def _optimizer(section, given, **derived):
     return optimizer, arguments.get("mask", _parameters(factory)["mask"].default)
 
 
-def _make_views(sections) -> Callable:
+def make_views(sections: ConfigDict) -> Callable:
+    """The function of Parts, for config.views; raises ValueError where there are none."""
     views = [_view(f"views.{name}", given) for name, given in sections.items()]
     if not views:
         raise ValueError("config.views is empty; give one section per view, each with a name.")
 
-    def make_views(keys, images):
+    def make(keys, images):
         def draw(number, view):
             view_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, jnp.uint32(number))
             return jax.vmap(view)(view_keys, images)
 
         return tuple(draw(number, view) for number, view in enumerate(views))
 
-    return make_views
+    return make
 
 
 def _view(section, given):
@@ -236,6 +237,14 @@ def _view(section, given):
     for argument in arguments:
         check_argument(section, name, argument, ["strength", *augment.Settings._fields])
     return augment.preset(name, **arguments)
+
+
+def normalization(section: ConfigDict) -> tuple[Any, Any]:
+    """The (mean, std) that a section of config.views subtracts and divides by; (0, 1) if none."""
+    settings = {**augment.PRESETS[section.name], **section}
+    if settings.get("mean") is None:
+        return 0.0, 1.0
+    return settings["mean"], settings["std"]
 
 
 def _evaluation_view(config) -> Callable:

@@ -1,4 +1,4 @@
-"""The commands: python -m byol_jax train|evaluate|prepare|compare."""
+"""The commands: python -m byol_jax train|evaluate|preview|prepare|compare."""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,9 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints, metrics and results go.")
 _SOURCE = flags.DEFINE_string("source", None, "prepare: a folder of pictures, or of IDX files.")
-_OUT = flags.DEFINE_string("out", None, "prepare: the data set to make, a new folder.")
+_OUT = flags.DEFINE_string(
+    "out", None, "prepare: the data set to make, a new folder. preview: the picture to write."
+)
 _MAX_TRAIN = flags.DEFINE_integer("max_train", None, "prepare: keep so many training pictures.")
 _MAX_TEST = flags.DEFINE_integer("max_test", None, "prepare: keep so many test pictures.")
 
@@ -23,6 +25,7 @@ _METRIC = flags.DEFINE_string("metric", "spread", "compare: what --picture draws
 _USAGE = """usage:
   python -m byol_jax train    --config=FILE --workdir=FOLDER [--config.field=value …]
   python -m byol_jax evaluate --config=FILE --workdir=FOLDER [--config.field=value …]
+  python -m byol_jax preview  --config=FILE --out=PICTURE [--config.field=value …]
   python -m byol_jax prepare  --source=FOLDER --out=FOLDER [--max_train=N] [--max_test=N]
   python -m byol_jax compare  RUN [RUN …] [--picture=FILE --metric=NAME]"""
 
@@ -39,6 +42,13 @@ def _evaluate() -> None:
 
     _need("evaluate", config=_CONFIG.value, workdir=_WORKDIR.value)
     train.evaluate(_CONFIG.value, _WORKDIR.value)
+
+
+def _preview() -> None:
+    from byol_jax import preview
+
+    _need("preview", config=_CONFIG.value, out=_OUT.value)
+    preview.preview(_CONFIG.value, _OUT.value)
 
 
 def _prepare() -> None:
@@ -68,7 +78,13 @@ def _compare(*workdirs: str) -> None:
         report.compare.picture(runs, _METRIC.value, _PICTURE.value)
 
 
-COMMANDS = {"train": _train, "evaluate": _evaluate, "prepare": _prepare, "compare": _compare}
+COMMANDS = {
+    "train": _train,
+    "evaluate": _evaluate,
+    "preview": _preview,
+    "prepare": _prepare,
+    "compare": _compare,
+}
 
 
 def _need(command: str, **given) -> None:

@@ -165,10 +165,11 @@ def _steps(run, state, start, checkpoints, is_writer):
             batch, before = batches.next(metrics), metrics
             state, metrics = step(state, batch, *examples)
             jax.block_until_ready(before)  # the host stays one step ahead, not more
+            log.flush()
             if logs(done):
                 log(done, metrics, waited=batches.waited)
             if done % config.checkpoint_every_steps == 0 or done == total:
-                log.flush()  # no checkpoint of a loss that is not finite
+                log.flush()  # so that no checkpoint is of a loss that is not finite
                 checkpoints.save(done, state)
     return state
 

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import chex
 import jax
+import numpy as np
 
 
 class Prefetch:
@@ -26,11 +27,13 @@ class Prefetch:
 
     def __exit__(self, *exception) -> None:
         self._thread.shutdown(wait=True, cancel_futures=True)
+        self._coming = None
         if hasattr(self._batches, "close"):
             self._batches.close()
 
     def _load(self):
-        return self._place(next(self._batches))
+        # Copied, for a worker wants its memory back, and a device may hold on to what it was given.
+        return self._place(jax.tree.map(np.array, next(self._batches)))
 
     def next(self, running: chex.ArrayTree) -> chex.ArrayTree:
         """The next batch; `running` are results of the step that the devices are at.

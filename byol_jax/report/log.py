@@ -14,11 +14,11 @@ from byol_jax.report.writer import Writer
 
 
 class Log:
-    """A context manager, log(step, metrics, waited=seconds): tells of a step one call later.
+    """A context manager: log(step, metrics, waited=seconds) keeps metrics, `flush` tells of them.
 
-    So the loop need not stop until the step is done; the last is told on leaving. With
-    `silent` (every process but one) it only checks the loss. waited: how long the devices have
-    stood still for input since the run began.
+    A loop that flushes one step later does not stop until the step is done; leaving flushes too.
+    waited: how long the devices have stood still for input since the run began. silent: (every
+    process but one) only check the loss.
     """
 
     def __init__(

@@ -1,14 +1,15 @@
 """The random crops of a large picture, cut while it is decoded: only the views go to the device.
 
-What comes out is what `augment.crop_and_resize` makes of the whole picture, within a grey level or
-two: the crop comes first, so that no pixel outside the box is read, and both ways of resizing are
-kept, with antialias (as Pillow and torchvision have it) and without (as TensorFlow has it). One
-thing alone is approximate: where antialias averages many pixels of a large JPEG anyway, the decoder
-does the first halvings, and leaves at least twice the pixels of the view in each direction. On
-photographs that moves a pixel by a third of a grey level on average.
+What comes out is what `augment.crop_and_resize` makes of the whole picture, as near as Pillow comes
+to it: a quarter of a grey level on average, the rounding. The crop comes first, so that no pixel
+outside the box is read, and both ways of resizing are kept, with antialias (Pillow, torchvision) and
+without (TensorFlow). One thing alone is less exact: where antialias averages many pixels of a large
+JPEG anyway, the decoder does the first halvings, and leaves at least twice the pixels of the view in
+each direction. On sharp photographs that moves pixels by half a grey level on average; if it left
+no more pixels than the view has, it would be three times as much.
 
-Pixels are decoded by libjpeg-turbo with the settings that Pillow has too: the same bits. numpy and
-Pillow alone are imported here besides, since worker processes start with this file.
+JPEGs are decoded by libjpeg-turbo with the settings that Pillow has too: the same bits. Processes
+that read pictures start with this file, so it imports no jax.
 """
 
 import io

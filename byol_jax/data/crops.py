@@ -8,8 +8,8 @@ JPEG anyway, the decoder does the first halvings, and leaves at least twice the 
 each direction. On sharp photographs that moves pixels by half a grey level on average; if it left
 no more pixels than the view has, it would be three times as much.
 
-JPEGs are decoded by libjpeg-turbo with the settings that Pillow has too: the same bits. Processes
-that read pictures start with this file, so it imports no jax.
+JPEGs are decoded by libjpeg-turbo with the settings that Pillow has too: the same bits. Nothing here
+needs jax.
 """
 
 import io

@@ -24,6 +24,7 @@ setuptools.setup(
         "absl-py>=2.1",
         "array-record>=0.8.1",
         "chex>=0.1.90",
+        "cykooz-resizer>=4.0.1; platform_machine != 'aarch64'",  # no wheel there; see data/crops.py
         "flax>=0.12.7",
         "grain>=0.2.13",
         "importlib_resources>=6.0",
@@ -34,6 +35,7 @@ setuptools.setup(
         "orbax-checkpoint>=0.11.25",
         "pillow>=11.0",
         "rich>=13.0",
+        "simplejpeg>=1.8.2",
         "tensorflow-datasets>=4.9.10",
     ],
     extras_require={

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
-from byol_jax.data import images
+from byol_jax.data import images, tfrecord
 
 EMBEDDED = Path(__file__).parent / "embedded"
 _CACHED_BYTES = 2**30  # a split that decodes to less stays in memory
@@ -16,8 +16,8 @@ _CACHED_BYTES = 2**30  # a split that decodes to less stays in memory
 class Source:
     """The examples of one split: `take` reads some, `images` and `labels` all.
 
-    name, split: as they were asked for.  image_shape: (H, W, C) of every image.  num_classes: None
-    where the data has no labels.
+    name, split: as they were asked for.  image_shape: (H, W, C) of every image.  dtype: theirs,
+    uint8 or uint16.  num_classes: None where the data has no labels.
     """
 
     def __init__(self, name: str, split: str, records, features, *, image_size: int | None):
@@ -25,14 +25,16 @@ class Source:
         self._records = records
         self.num_classes = features["label"].num_classes if "label" in features else None
         self.image_shape = _image_shape(name, features["image"].shape, image_size)
-        self._keep = len(records) * int(np.prod(self.image_shape)) <= _CACHED_BYTES
+        self.dtype = np.dtype(features["image"].np_dtype)
+        size = int(np.prod(self.image_shape)) * self.dtype.itemsize
+        self._keep = len(records) * size <= _CACHED_BYTES
 
     def __len__(self) -> int:
         """The number of examples."""
         return len(self._records)
 
     def take(self, index: np.ndarray) -> dict[str, np.ndarray]:
-        """The examples at index [B]: image uint8 [B, H, W, C], index int32, label int32 if any."""
+        """The examples at index [B]: image [B, H, W, C], index int32, label int32 if any."""
         index = np.asarray(index, np.int32)
         if self._keep:
             read, labels = self._decoded
@@ -71,11 +73,13 @@ class Source:
 
     def _read(self, index):
         batch = {
-            "image": np.empty((len(index), *self.image_shape), np.uint8),
+            "image": np.empty((len(index), *self.image_shape), self.dtype),
             "label": np.zeros(len(index), np.int32),
         }
         for row, record in enumerate(self._records.__getitems__([int(i) for i in index])):
-            image = images.decode(record["image"], channels=self.image_shape[-1])
+            image = record["image"]
+            if isinstance(image, bytes):
+                image = images.decode(image, channels=self.image_shape[-1])
             batch["image"][row] = images.fit(image, self.image_shape[:2])
             batch["label"][row] = record.get("label", 0)
         return batch
@@ -113,7 +117,8 @@ def open_source(
             "data.train_split or data.test_split ('train[90%:]' is a part), or evaluate nothing "
             "by evaluate.protocols=()."
         )
-    decoders = {"image": tfds.decode.SkipDecoding()}
+    is_encoded = isinstance(builder.info.features["image"], tfds.features.Image)
+    decoders = {"image": tfds.decode.SkipDecoding()} if is_encoded else None
     records = builder.as_data_source(split, decoders=decoders)
     return Source(name, split, records, builder.info.features, image_size=image_size)
 
@@ -142,7 +147,13 @@ def _from_folder(folder):
             f"{folder} is a folder, but not one that `byol_jax prepare` made; run "
             f"`python -m byol_jax prepare --source={folder} --out=…` and name its --out."
         )
-    return tfds.builder_from_directory(folder)
+    builder = tfds.builder_from_directory(folder)
+    if tfrecord.is_tfrecord(builder):
+        raise ValueError(
+            f"{folder} holds TFRecord files, which have no random access; convert them once, by "
+            f"`python -m byol_jax prepare --source={folder} --out=…`, and name its --out."
+        )
+    return builder
 
 
 def _image_shape(name, shape, image_size):

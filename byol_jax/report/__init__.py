@@ -1,8 +1,9 @@
 """What a run tells: metrics on disk, a progress bar, and a summary at the start; runs compared."""
 
 from byol_jax.report import compare
+from byol_jax.report.counter import Counter
 from byol_jax.report.progress import CollapseWarning, Progress
 from byol_jax.report.summary import leaves_text, show
 from byol_jax.report.writer import Writer
 
-__all__ = ["CollapseWarning", "Progress", "Writer", "compare", "leaves_text", "show"]
+__all__ = ["CollapseWarning", "Counter", "Progress", "Writer", "compare", "leaves_text", "show"]

@@ -1,0 +1,80 @@
+"""Writes a data set as TFDS's ArrayRecord, without tensorflow: whole, or not at all."""
+
+import contextlib
+import io
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+
+Read = Callable[[], Iterator[dict]]  # the examples of a split: image (bytes or array), label if any
+
+
+def features(
+    shape: tuple[int | None, int | None, int], dtype: str, classes: list[str] | None
+) -> tfds.features.FeaturesDict:
+    """The features of pictures of one shape, None where they differ.
+
+    uint8 in grey or RGB are encoded pictures; other types and channels are compressed arrays.
+    """
+    if is_encoded(shape[-1], dtype):
+        found = {"image": tfds.features.Image(shape=shape)}
+    else:
+        found = {"image": tfds.features.Tensor(shape=shape, dtype=dtype, encoding="zlib")}
+    if classes is not None:
+        found["label"] = tfds.features.ClassLabel(names=classes)
+    return tfds.features.FeaturesDict(found)
+
+
+def is_encoded(channels: int, dtype: str) -> bool:
+    """Whether pictures are stored as JPEG or PNG, not as arrays."""
+    return dtype == "uint8" and channels in (1, 3)
+
+
+def write(
+    out: Path,
+    splits: dict[str, Read],
+    described: tfds.features.FeaturesDict,
+    *,
+    scratch: Path,
+    beside: dict[str, str],
+) -> None:
+    """Writes into the folder `scratch` and renames, so that `out` is whole or not there.
+
+    beside: the text of further files, by their names.
+    """
+    tfds.disable_progress_bar()  # `prepare` has its own
+    builder = _Builder(splits, described, name=_name(out), data_dir=str(scratch))
+    with contextlib.redirect_stdout(io.StringIO()):  # TFDS speaks of downloads
+        builder.download_and_prepare()
+    for name, text in beside.items():
+        Path(builder.data_dir, name).write_text(text, encoding="utf-8")
+    os.replace(builder.data_dir, out)
+
+
+def _name(out: Path) -> str:
+    name = re.sub(r"\W+", "_", out.name.lower()).strip("_")
+    return name if name[:1].isalpha() else f"data_{name}"
+
+
+class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Hands TFDS the encoded bytes, which it stores as they are."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def __init__(self, splits, described, *, name, data_dir):
+        self.name = name  # what TFDS calls the files
+        self._splits, self._features = splits, described
+        super().__init__(data_dir=data_dir, file_format="array_record")
+
+    def _info(self):
+        return tfds.core.DatasetInfo(builder=self, features=self._features, disable_shuffling=True)
+
+    def _split_generators(self, dl_manager):
+        del dl_manager
+        return {name: enumerate(read()) for name, read in self._splits.items()}
+
+    def _generate_examples(self):
+        raise NotImplementedError("the generators come from _split_generators")

@@ -38,17 +38,25 @@ class Parts(NamedTuple):
 
 
 def build(
-    config: ConfigDict, *, num_examples: int, num_classes: int | None, axis_name: str | None
+    config: ConfigDict,
+    *,
+    num_examples: int,
+    num_classes: int | None,
+    axis_name: str | None,
+    num_channels: int | None = None,
 ) -> Parts:
     """The parts of `config` for a training split of num_examples, num_classes None if unlabelled.
 
-    Raises ValueError, naming what would be accepted, for an unknown name or argument.
+    Raises ValueError, naming what would be accepted, for an unknown name or argument, and for a
+    view that does not suit num_channels, where that is given.
     """
     if num_examples < config.batch_size:
         raise ValueError(
             f"batch_size ({config.batch_size}) is larger than the {num_examples} training "
             "examples; choose a smaller one."
         )
+    if num_channels is not None:
+        _check_channels(config, num_channels)
     steps_per_epoch = num_examples // config.batch_size
     total_steps = max(round(config.epochs * steps_per_epoch), 1)
     nets = _networks(config, axis_name)
@@ -236,6 +244,29 @@ def _view(section, given):
     for argument in arguments:
         check_argument(section, name, argument, ["strength", *augment.Settings._fields])
     return augment.preset(name, **arguments)
+
+
+def _check_channels(config, channels):
+    """Hue is there in RGB alone, and a mean has a number for every channel or one for all."""
+    views = {f"views.{name}": dict(given) for name, given in config.views.items()}
+    for section, given in {**views, "evaluate.view": dict(config.evaluate.view)}.items():
+        settings = {**augment.Settings()._asdict(), **augment.PRESETS.get(given.get("name"), {})}
+        turned = given.get("hue", settings["hue"] * given.get("strength", 1.0))
+        happens = "jitter" in given.get("order", settings["order"])
+        happens = happens and given.get("jitter_probability", settings["jitter_probability"]) > 0
+        if turned and happens and channels != 3 and section in views:
+            raise ValueError(
+                f"{section} turns the hue by up to {turned:g}, which is there in RGB alone, and the "
+                f"pictures of {config.data.name!r} have {channels} channels; set "
+                f"config.{section}.hue = 0 in the config file."
+            )
+        mean = given.get("mean", settings["mean"])
+        if mean is not None and len(mean) not in (1, channels):
+            raise ValueError(
+                f"{section} subtracts a mean of {len(mean)} numbers, and the pictures of "
+                f"{config.data.name!r} have {channels} channels; set config.{section}.mean "
+                f"and config.{section}.std to {channels} numbers, to 1, or to None, in the config file."
+            )
 
 
 def _evaluation_view(config) -> Callable:

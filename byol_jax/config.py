@@ -38,7 +38,7 @@ def default() -> ConfigDict:
             # The optimizer of the online probe, which learns where the data has labels.
             "probe": {"name": "sgd", "learning_rate": 0.1},
             "batch_size": 256,  # over all devices
-            "epochs": 100,
+            "epochs": 100.0,  # or a part of one
             "microbatches": 1,  # of a device's batch; the gradient is that of the whole batch
             "precision": "float32",  # of the networks: float32 or bfloat16
             "log_every_steps": 50,
@@ -76,6 +76,7 @@ def small_grey() -> ConfigDict:
         "jitter_probability": 0.8,
         "brightness": 0.4,
         "contrast": 0.4,
+        "hue": 0.0,  # there is none in grey
     }
     config.views = {"first": view, "second": dict(view)}
     config.encoder = {

@@ -38,6 +38,7 @@ def prepare_run(config: ConfigDict, workdir: str) -> Run:
     runtime.check_batch_size(config.batch_size, config.microbatches)
     source = _open(config, config.data.train_split)
     sizes = {"num_examples": len(source), "num_classes": source.num_classes}
+    sizes["num_channels"] = source.image_shape[-1]
     parts = build.build(config, **sizes, axis_name=train_step.AXIS)
     evaluates = source.num_classes is not None and config.evaluate.protocols
     test = _open(config, config.data.test_split) if evaluates else None
@@ -216,7 +217,7 @@ def _facts(run) -> dict[str, str]:
         + (f"{run.source.num_classes} classes" if run.source.num_classes else "no labels"),
         "batch": f"{config.batch_size} = {devices} {jax.devices()[0].platform} devices x "
         f"{config.batch_size // devices}, in {config.microbatches} microbatches",
-        "steps": f"{parts.total_steps:,} = {config.epochs} epochs x {parts.steps_per_epoch}",
+        "steps": f"{parts.total_steps:,} = {config.epochs:g} epochs x {parts.steps_per_epoch}",
         "learning rate": f"{parts.peak_learning_rate:g} at its peak = {schedule.learning_rate:g} "
         f"scaled {schedule.get('scaling', 'linear')}; {schedule.name}",
         "optimizer": f"{config.optimizer.name}; decayed{adapted}: {mask}",

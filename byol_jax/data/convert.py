@@ -184,6 +184,11 @@ def _convert(file: str, max_side: int | None) -> tuple[Converted, bytes]:
 def _reason(error: Exception) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
         return "no picture that Pillow knows, by its first bytes"
+    if isinstance(error, Image.DecompressionBombError):
+        return (
+            f"it has more than the {Image.MAX_IMAGE_PIXELS:,} pixels that are safe to open; if you "
+            "trust the file, make it smaller or cut it into tiles first"
+        )
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return f"{error}" or type(error).__name__

@@ -88,7 +88,7 @@ def read(encoded: bytes) -> Picture:
         return Picture(pixels, plain=False, lossy=False)
     with Image.open(io.BytesIO(encoded)) as picture:
         if picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
-            raise Image.DecompressionBombError(tiff.too_large(picture.height, picture.width))
+            raise Image.DecompressionBombError
         picture.load()
         kind, mode = picture.format, picture.mode
         turned = picture.getexif().get(0x0112, 1) != 1

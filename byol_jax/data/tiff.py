@@ -15,14 +15,6 @@ def is_tiff(encoded: bytes) -> bool:
     return encoded[:4] in _MAGIC
 
 
-def too_large(height: int, width: int) -> str:
-    """What to tell of a picture that might fill the memory."""
-    return (
-        f"{height} x {width} pixels are more than the {Image.MAX_IMAGE_PIXELS:,} that are safe to "
-        "open; if you trust the file, make it smaller or cut it into tiles first"
-    )
-
-
 def read(encoded: bytes) -> tuple[np.ndarray, np.ndarray | None] | None:
     """The first picture, uint8 or uint16 [H, W, C], and its alpha [H, W, 1] or None.
 
@@ -40,7 +32,7 @@ def read(encoded: bytes) -> tuple[np.ndarray, np.ndarray | None] | None:
         if page.bitspersample <= 8 and usual and not stacked:
             return None
         if page.imagelength * page.imagewidth > Image.MAX_IMAGE_PIXELS:
-            raise Image.DecompressionBombError(too_large(page.imagelength, page.imagewidth))
+            raise Image.DecompressionBombError
         part = series if stacked else page
         if part.dtype not in (np.uint8, np.uint16):
             raise ValueError(f"{part.dtype} values have no set range; store 8 or 16 bits")

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 Read = Callable[[], Iterator[dict]]  # the examples of a split: image (bytes or array), label if any
@@ -22,7 +23,7 @@ def features(
     if is_encoded(shape[-1], dtype):
         found = {"image": tfds.features.Image(shape=shape)}
     else:
-        found = {"image": tfds.features.Tensor(shape=shape, dtype=dtype, encoding="zlib")}
+        found = {"image": tfds.features.Tensor(shape=shape, dtype=np.dtype(dtype), encoding="zlib")}
     if classes is not None:
         found["label"] = tfds.features.ClassLabel(names=classes)
     return tfds.features.FeaturesDict(found)

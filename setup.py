@@ -35,6 +35,7 @@ setuptools.setup(
         "pillow>=11.0",
         "rich>=13.0",
         "tensorflow-datasets>=4.9.10",
+        "tifffile>=2024.8.30",
     ],
     extras_require={
         "cuda": ["jax[cuda13]"],

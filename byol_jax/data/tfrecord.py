@@ -25,7 +25,7 @@ def open_folder(source: Path) -> tfds.core.DatasetInfo:
     Raises ValueError where the examples hold no pictures of uint8 in grey or RGB as `image`.
     """
     info = tfds.builder_from_directory(source).info
-    image = info.features.get("image")
+    image = dict(info.features.items()).get("image")
     usual = isinstance(image, tfds.features.Image) and image.np_dtype == "uint8"
     if not usual or image.shape[-1] not in (1, 3):
         raise ValueError(

@@ -264,8 +264,8 @@ def _check_channels(config, channels):
         if mean is not None and len(mean) not in (1, channels):
             raise ValueError(
                 f"{section} subtracts a mean of {len(mean)} numbers, and the pictures of "
-                f"{config.data.name!r} have {channels} channels; set config.{section}.mean "
-                f"and config.{section}.std to {channels} numbers, to 1, or to None, in the config file."
+                f"{config.data.name!r} have {channels} channels; set config.{section}.mean and "
+                f"config.{section}.std to one number, as in (0.5,), to one per channel, or to None."
             )
 
 

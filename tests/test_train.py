@@ -179,7 +179,7 @@ def test_supervision_without_labels_is_refused(tmp_path):
 
 def test_13_channels_of_16_bits_train_where_no_view_turns_hue(tmp_path):
     for number in range(16):
-        pixels = pictures.pixels(number, 9, 9, 13, dtype=np.uint16)
+        pixels = pictures.pixels(number, 16, 16, 13, dtype=np.uint16)
         pictures.tiff(tmp_path / f"in/{number}.tif", pixels)
     data.prepare(tmp_path / "in", tmp_path / "out")
     changes = {"data": {"name": str(tmp_path / "out"), "train_split": "train"}, "epochs": 1}
@@ -194,7 +194,7 @@ def test_13_channels_of_16_bits_train_where_no_view_turns_hue(tmp_path):
 
 def test_a_mean_of_three_numbers_is_refused_where_pictures_are_grey():
     view = {**VIEW, "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.2, 0.2)}
-    words = r"views.second subtracts a mean of 3 numbers.*have 1 channels; set config.views.second"
+    words = r"subtracts a mean of 3 numbers.*have 1 channels; set config.views"
     _refused(words, views={"first": VIEW, "second": view})
 
 

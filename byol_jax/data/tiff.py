@@ -19,7 +19,7 @@ def read(encoded: bytes) -> tuple[np.ndarray, np.ndarray | None] | None:
     """The first picture, uint8 or uint16 [H, W, C], and its alpha [H, W, 1] or None.
 
     None for both where Pillow reads all there is: up to 8 bits in grey, RGB, CMYK or a palette, with or without alpha. Pages are channels
-    where the file says that they are one array. Raises ValueError for another type of number.
+    where the file says that they are one array; where it names no axis, the shortest is C. Raises ValueError for another type of number.
     """
     import tifffile  # here, so that those without TIFF do not wait for it
 

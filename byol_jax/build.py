@@ -256,8 +256,8 @@ def _check_channels(config, channels):
         happens = happens and given.get("jitter_probability", settings["jitter_probability"]) > 0
         if turned and happens and channels != 3 and section in views:
             raise ValueError(
-                f"{section} turns the hue by up to {turned:g}, which is there in RGB alone, and the "
-                f"pictures of {config.data.name!r} have {channels} channels; set "
+                f"{section} turns the hue by up to {turned:g}, which is there in RGB alone, and "
+                f"the pictures of {config.data.name!r} have {channels} channels; set "
                 f"config.{section}.hue = 0 in the config file."
             )
         mean = given.get("mean", settings["mean"])

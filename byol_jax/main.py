@@ -76,6 +76,7 @@ def _prepare() -> None:
             done = data.prepare(_SOURCE.value, _OUT.value, progress=counter, **options)
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on from here.")
+    sys.stdout.reconfigure(errors="backslashreplace")  # the names of files know no encoding
     print("\n".join(done.lines()))
     print(f"in {_OUT.value}, with all of this in {data.Report.FILE}")
 

@@ -2,6 +2,8 @@
 
 import os
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import pictures
@@ -10,6 +12,13 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from byol_jax import data
 from byol_jax.data import convert, images
+
+
+def test_a_process_that_reads_pictures_loads_nothing_heavy():
+    code = "import sys, byol_jax.data.convert; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    heavy = {"jax", "flax", "grain", "tensorflow_datasets", "tifffile"}
+    assert not heavy & set(done.stdout.split())
 
 
 def test_a_csv_file_gives_the_labels(tmp_path):

@@ -36,6 +36,16 @@ class Progress(Protocol):
         """A line that stays."""
 
 
+class Work(NamedTuple):
+    """What to prepare: from where, to where, how many pictures of each split, by whom."""
+
+    source: Path
+    out: Path
+    limits: dict[str, int | None]
+    workers: int
+    progress: Progress
+
+
 class Converted(NamedTuple):
     """What became of a file: `why` it could not be read, or how it is kept.
 
@@ -52,12 +62,12 @@ class Converted(NamedTuple):
     length: int = 0
 
 
-def unfinished(out: Path, plan: str, progress: Progress) -> Path:
+def unfinished(work: Work, plan: str) -> Path:
     """The folder beside `out` for work on `plan`, empty if it held another plan's."""
-    scratch = out.parent / f".{out.name}.unfinished"
+    scratch = work.out.parent / f".{work.out.name}.unfinished"
     note = scratch / "plan.json"
     if scratch.exists() and (not note.exists() or note.read_text(encoding="utf-8") != plan):
-        progress.tell(
+        work.progress.tell(
             f"{scratch} is of another command, or of pictures that have changed: starting anew."
         )
         shutil.rmtree(scratch)
@@ -66,37 +76,30 @@ def unfinished(out: Path, plan: str, progress: Progress) -> Path:
     return scratch
 
 
-def convert(
-    source: Path,
-    paths: list[str],
-    scratch: Path,
-    *,
-    max_side: int | None,
-    workers: int,
-    progress: Progress,
-) -> list[Converted]:
-    """What becomes of each of the paths below `source`; parts found in `scratch` are not redone.
+def convert(work: Work, paths: list[str], scratch: Path, max_side: int | None) -> list[Converted]:
+    """What becomes of each of the paths below the source; parts in `scratch` are not redone.
 
     Raises RuntimeError when a process dies, which picture libraries do when memory runs out.
     """
     starts = range(0, len(paths), PART)
     stems = [scratch / f"{number:06d}" for number in range(len(starts))]
     jobs = [
-        (str(source), paths[start : start + PART], stem, max_side)
+        (str(work.source), paths[start : start + PART], stem, max_side)
         for start, stem in zip(starts, stems, strict=True)
         if not stem.with_suffix(".json").exists()
     ]
-    left = sum(len(job[1]) for job in jobs)
-    if left < len(paths):
-        progress.tell(f"going on: {len(paths) - left:,} of {len(paths):,} pictures are done.")
+    left, total = sum(len(job[1]) for job in jobs), len(paths)
+    if left < total:
+        work.progress.tell(f"going on: {total - left:,} of {total:,} pictures are done.")
 
     def done(count):
         nonlocal left
         left -= count
-        progress.show("reading pictures", len(paths) - left, len(paths))
+        work.progress.show("reading pictures", total - left, total)
 
-    if min(workers, len(jobs)) > 1:
-        _in_processes(jobs, min(workers, len(jobs)), done)
+    workers = min(work.workers, len(jobs))
+    if workers > 1:
+        _in_processes(jobs, workers, done)
     else:
         for job in jobs:
             done(_convert_part(*job))

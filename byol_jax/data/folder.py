@@ -15,7 +15,7 @@ _TEST_NAMES = ("test", "val", "validation")
 
 
 class Entry(NamedTuple):
-    """A file that should be a picture: its path within the source; label is None without classes."""
+    """A file that should be a picture, its path within the source; label: None without classes."""
 
     path: str
     split: str
@@ -59,7 +59,8 @@ def find(source: Path, labels: str) -> Folder:
 
 def printable(name: str) -> str:
     """A file's name as text that can be printed and stored, whatever bytes it is made of."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace").replace("\n", "\\n")
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _walk(source: Path, folder: str, above: tuple, others, left_out) -> Iterator[str]:

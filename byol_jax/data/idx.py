@@ -1,12 +1,15 @@
 """MNIST's IDX files: the pictures of a split in one file, their labels in another."""
 
+import functools
 import gzip
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from byol_jax.data import images
+from byol_jax.data import convert, images, write
+from byol_jax.data.convert import Work
+from byol_jax.data.outcome import Report
 
 _SPLITS = {"train": "train", "t10k": "test", "test": "test"}  # by what the files' names start with
 
@@ -16,11 +19,25 @@ def is_here(source: Path) -> bool:
     return any(source.glob("*-images-idx3-ubyte*"))
 
 
-def read(source: Path) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
-    """Of each split the pictures, uint8 [N, H, W], and the labels [N], None without a file of them.
+def prepare(work: Work) -> Report:
+    """Writes the data set of a folder of IDX files; raises ValueError where one is broken."""
+    found = {}
+    for split, (pixels, labels) in _read(work.source).items():
+        limit = work.limits[split]
+        found[split] = (pixels[:limit], None if labels is None else labels[:limit])
+    if "train" not in found:
+        raise FileNotFoundError(f"{work.source} has no train-images-idx3-ubyte; add it.")
+    pixels, labels = found["train"]
+    kept = {split: len(pixels) for split, (pixels, _) in found.items()}
+    classes = None if labels is None else [str(c) for c in range(1 + int(labels.max()))]
+    report = Report(kept, classes, (*pixels.shape[1:], 1), "uint8", sum(kept.values()))
+    splits = {split: functools.partial(_examples, *arrays) for split, arrays in found.items()}
+    write.write(work, splits, report, convert.unfinished(work, str(work.source)))
+    return report
 
-    Raises ValueError for a broken file.
-    """
+
+def _read(source: Path) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
+    """Of each split the pictures, uint8 [N, H, W], and the labels [N] or None."""
     found = {}
     for prefix, split in _SPLITS.items():
         for file in source.glob(f"{prefix}-images-idx3-ubyte*"):
@@ -29,7 +46,7 @@ def read(source: Path) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
     return found
 
 
-def examples(pixels: np.ndarray, labels: np.ndarray | None) -> Iterator[dict]:
+def _examples(pixels: np.ndarray, labels: np.ndarray | None) -> Iterator[dict]:
     """The examples of a split: PNG bytes, and the label if any."""
     for row, image in enumerate(pixels):
         label = {} if labels is None else {"label": int(labels[row])}

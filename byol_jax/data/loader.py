@@ -23,8 +23,8 @@ def batches(
     """Yields the batches of steps start_step, start_step + 1, … without end.
 
     Leaves are this process's consecutive batch_size / process_count rows of the global batch: image
-    uint8 or uint16 [B, H, W, C], index int32 [B], label int32 [B] where there is one. Every epoch has a new
-    order and leaves out its last examples, fewer than a batch.
+    uint8 or uint16 [B, H, W, C], index int32 [B], label int32 [B] where there is one. Every epoch
+    has a new order and leaves out its last examples, fewer than a batch.
 
     Raises ValueError when the batch is larger than the data or does not divide over the processes.
     """

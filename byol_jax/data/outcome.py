@@ -14,8 +14,8 @@ class Report:
 
     kept: how many are in each split.  found: how many there were.  classes: None without labels.
     unreadable, left_out: why, by path.  duplicates: for a path, the one with the same pixels.
-    relabelled: those duplicates whose first has another label.  others: files that are no pictures, by
-    suffix.  shape, dtype: of the pictures, None where they differ.
+    relabelled: those duplicates whose first has another label.  others: how many other files there
+    were, by suffix.  shape, dtype: of the pictures, None where they differ.
     """
 
     FILE: ClassVar = "prepare_report.json"  # its name in the data set's folder

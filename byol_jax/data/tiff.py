@@ -18,8 +18,9 @@ def is_tiff(encoded: bytes) -> bool:
 def read(encoded: bytes) -> tuple[np.ndarray, np.ndarray | None] | None:
     """The first picture, uint8 or uint16 [H, W, C], and its alpha [H, W, 1] or None.
 
-    None for both where Pillow reads all there is: up to 8 bits in grey, RGB, CMYK or a palette, with or without alpha. Pages are channels
-    where the file says that they are one array; where it names no axis, the shortest is C. Raises ValueError for another type of number.
+    None for both where Pillow reads all there is: up to 8 bits in grey, RGB, CMYK or a palette,
+    with or without alpha. Pages are channels where the file says that they are one array; where it
+    names no axis of channels, that is the shortest. Raises ValueError for other types of numbers.
     """
     import tifffile  # here, so that those without TIFF do not wait for it
 

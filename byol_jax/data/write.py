@@ -1,14 +1,20 @@
 """Writes a data set as TFDS's ArrayRecord, without tensorflow: whole, or not at all."""
 
 import contextlib
+import functools
 import io
+import itertools
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
+
+from byol_jax.data.convert import Work
+from byol_jax.data.outcome import Report
 
 Read = Callable[[], Iterator[dict]]  # the examples of a split: image (bytes or array), label if any
 
@@ -34,25 +40,31 @@ def is_encoded(channels: int, dtype: str) -> bool:
     return dtype == "uint8" and channels in (1, 3)
 
 
-def write(
-    out: Path,
-    splits: dict[str, Read],
-    described: tfds.features.FeaturesDict,
-    *,
-    scratch: Path,
-    beside: dict[str, str],
-) -> None:
+def write(work: Work, splits: dict[str, Read], report: Report, scratch: Path) -> None:
     """Writes into the folder `scratch` and renames, so that `out` is whole or not there.
 
-    beside: the text of further files, by their names.
+    The report goes beside the data; `scratch` is removed at the end.
     """
-    tfds.disable_progress_bar()  # `prepare` has its own
-    builder = _Builder(splits, described, name=_name(out), data_dir=str(scratch))
-    with contextlib.redirect_stdout(io.StringIO()):  # TFDS speaks of downloads
-        builder.download_and_prepare()
-    for name, text in beside.items():
-        Path(builder.data_dir, name).write_text(text, encoding="utf-8")
-    os.replace(builder.data_dir, out)
+    total, number = sum(report.kept.values()), itertools.count(1)
+
+    def counted(read):
+        for example in read():
+            work.progress.show("writing", next(number), total)
+            yield example
+
+    described = features(report.shape, report.dtype, report.classes)
+    splits = {split: functools.partial(counted, read) for split, read in splits.items()}
+    tfds.disable_progress_bar()  # there is one already
+    try:
+        place = str(scratch / "written")
+        builder = _Builder(splits, described, name=_name(work.out), data_dir=place)
+        with contextlib.redirect_stdout(io.StringIO()):  # TFDS speaks of downloads
+            builder.download_and_prepare()
+        Path(builder.data_dir, report.FILE).write_text(report.json(), encoding="utf-8")
+        os.replace(builder.data_dir, work.out)
+    finally:
+        shutil.rmtree(scratch / "written", ignore_errors=True)
+    shutil.rmtree(scratch)
 
 
 def _name(out: Path) -> str:

@@ -1,5 +1,6 @@
 """How many of so many are done: a bar on a terminal, a line now and then elsewhere."""
 
+import sys
 import time
 from typing import Self
 
@@ -13,7 +14,7 @@ class Counter:
     """A context manager; `show` moves the bar of a task, or prints a line where there is none."""
 
     def __init__(self, *, console: rich.console.Console | None = None):
-        self._console = console or rich.console.Console()
+        self._console = console or rich.console.Console(file=sys.stdout)
         self._bar = rich.progress.Progress(
             rich.progress.TextColumn("{task.description}"),
             rich.progress.BarColumn(),

@@ -8,6 +8,7 @@ import numpy as np
 import pictures
 import pytest
 import tensorflow_datasets as tfds
+import tifffile
 from PIL import Image
 
 from byol_jax import data
@@ -65,10 +66,15 @@ def _bad(folder):
     os.symlink("loop.jpg", folder / "loop.jpg")
     pictures.tiff(folder / "float.tif", np.ones((4, 4), np.float32))
     pictures.tiff(folder / "signed.tif", np.ones((4, 4), np.int16))
+    deflated = io.BytesIO()
+    kind = {"photometric": "minisblack", "planarconfig": "contig", "compression": "zlib"}
+    tifffile.imwrite(deflated, pictures.pixels(10, 20, 20, 5), **kind)
+    (folder / "cut.tif").write_bytes(deflated.getvalue()[:-99])
     return {
         "cut.jpg": "truncated",
         "empty.jpg": "the file is empty",
         "text.jpg": "no picture that Pillow knows",
+        "cut.tif": "a broken file (error: Error -5 while decompressing",
         "bomb.png": "safe to open; if you trust the file, make it smaller",
         "large.png": "safe to open; if you trust the file, make it smaller",
         "caf\\xe9.jpg": "no picture that Pillow knows",
@@ -121,6 +127,16 @@ def test_what_is_transparent_is_white(tmp_path):
     data.prepare(tmp_path / "in", tmp_path / "out")
     expected = np.array([[[0, 0], [204, 255]]])
     np.testing.assert_array_equal(pictures.open_split(tmp_path / "out").images[..., 0], expected)
+
+
+def test_alpha_of_16_bits_is_white_too_and_leaves_the_colors(tmp_path):
+    pixels = pictures.pixels(3, 6, 8, 4, dtype=np.uint16)
+    pixels[..., 3] = np.where(np.arange(8) < 4, 65535, 0)
+    pictures.tiff(tmp_path / "in/a.tif", pixels, photometric="rgb", extrasamples=["unassalpha"])
+    data.prepare(tmp_path / "in", tmp_path / "out")
+    image = pictures.open_split(tmp_path / "out").images[0]
+    np.testing.assert_array_equal(image[:, :4], pixels[:, :4, :3])
+    assert image.dtype == np.uint16 and (image[:, 4:] == 65535).all()
 
 
 def test_grey_of_16_bits_stays_where_all_is_and_is_scaled_where_not(tmp_path):

@@ -194,4 +194,6 @@ def _reason(error: Exception) -> str:
         )
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return f"{error}" or type(error).__name__
+    if isinstance(error, (OSError, ValueError)) and str(error):
+        return str(error)
+    return f"a broken file ({type(error).__name__}: {error})"

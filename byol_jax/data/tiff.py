@@ -1,6 +1,7 @@
 """TIFF pictures that Pillow cannot read, or not whole: 16 bits, or channels by the dozen."""
 
 import io
+import logging
 
 import numpy as np
 from PIL import Image
@@ -24,11 +25,13 @@ def read(encoded: bytes) -> tuple[np.ndarray, np.ndarray | None] | None:
     """
     import tifffile  # here, so that those without TIFF do not wait for it
 
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters it raises
     with tifffile.TiffFile(io.BytesIO(encoded)) as file:
         page, series = file.pages[0], file.series[0]
         stacked = page.ndim == 2 and series.ndim == 3 and series.kind in _STACKS
-        alphas = [int(kind) in _ALPHA for kind in page.extrasamples]
-        colors = page.samplesperpixel - sum(alphas)
+        first = page.samplesperpixel - len(page.extrasamples)
+        alphas = [first + n for n, kind in enumerate(page.extrasamples) if int(kind) in _ALPHA]
+        colors = page.samplesperpixel - len(alphas)
         usual = colors in (1, 3) or page.photometric == tifffile.PHOTOMETRIC.SEPARATED
         if page.bitspersample <= 8 and usual and not stacked:
             return None
@@ -40,7 +43,7 @@ def read(encoded: bytes) -> tuple[np.ndarray, np.ndarray | None] | None:
         pixels = _channels_last(part.asarray(), part.axes)
     if not any(alphas):
         return pixels, None
-    return pixels[..., : -len(alphas)], pixels[..., -1:]
+    return np.delete(pixels, alphas, axis=-1), pixels[..., alphas[:1]]
 
 
 def _channels_last(pixels, axes):

@@ -16,8 +16,8 @@ _SOURCE = flags.DEFINE_string(
     "source", None, "prepare: a folder of pictures, of IDX files, or TFDS's of TFRecord files."
 )
 _OUT = flags.DEFINE_string("out", None, "prepare: the data set to make, a new folder.")
-_MAX_TRAIN = flags.DEFINE_integer("max_train", None, "prepare: keep so many training pictures.")
-_MAX_TEST = flags.DEFINE_integer("max_test", None, "prepare: keep so many test pictures.")
+_MAX_TRAIN = flags.DEFINE_integer("max_train", None, "prepare: read so many training pictures.")
+_MAX_TEST = flags.DEFINE_integer("max_test", None, "prepare: read so many test pictures.")
 _LABELS = flags.DEFINE_string(
     "labels", "folders", "prepare: folders, none, or a CSV file with columns path and label."
 )

@@ -138,6 +138,7 @@ def _builder(name, data_dir):
             f"`byol_jax prepare` made (there is none at {folder.absolute()}), and the names of "
             f"TFDS{', such as ' + ', '.join(near) if near else ''}; change data.name."
         )
+    _refuse_tfrecord(Path(tfds.builder(name, data_dir=data_dir).data_dir))
     return tfds.builder(name, data_dir=data_dir, file_format="array_record")
 
 
@@ -147,13 +148,16 @@ def _from_folder(folder):
             f"{folder} is a folder, but not one that `byol_jax prepare` made; run "
             f"`python -m byol_jax prepare --source={folder} --out=…` and name its --out."
         )
-    builder = tfds.builder_from_directory(folder)
-    if tfrecord.is_tfrecord(builder):
+    _refuse_tfrecord(folder)
+    return tfds.builder_from_directory(folder)
+
+
+def _refuse_tfrecord(folder):
+    if tfrecord.is_here(folder) and tfrecord.is_tfrecord(tfds.builder_from_directory(folder)):
         raise ValueError(
             f"{folder} holds TFRecord files, which have no random access; convert them once, by "
             f"`python -m byol_jax prepare --source={folder} --out=…`, and name its --out."
         )
-    return builder
 
 
 def _image_shape(name, shape, image_size):

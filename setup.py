@@ -37,6 +37,7 @@ setuptools.setup(
         "rich>=13.0",
         "simplejpeg>=1.8.2",
         "tensorflow-datasets>=4.9.10",
+        "tifffile>=2024.8.30",
     ],
     extras_require={
         "cuda": ["jax[cuda13]"],

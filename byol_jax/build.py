@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from byol_jax import augment, methods, networks, optimizers, probe
+from byol_jax import augment, data, methods, networks, optimizers, probe
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -38,17 +39,28 @@ class Parts(NamedTuple):
 
 
 def build(
-    config: ConfigDict, *, num_examples: int, num_classes: int | None, axis_name: str | None
+    config: ConfigDict,
+    *,
+    num_examples: int,
+    num_classes: int | None,
+    axis_name: str | None,
+    num_channels: int | None = None,
+    cropped: bool = False,
 ) -> Parts:
     """The parts of `config` for a training split of num_examples, num_classes None if unlabelled.
 
-    Raises ValueError, naming what would be accepted, for an unknown name or argument.
+    cropped: batches come with their crops cut, so that make_views does not.
+
+    Raises ValueError, naming what would be accepted, for an unknown name or argument, and for a
+    view that does not suit num_channels, where that is given.
     """
     if num_examples < config.batch_size:
         raise ValueError(
             f"batch_size ({config.batch_size}) is larger than the {num_examples} training "
             "examples; choose a smaller one."
         )
+    if num_channels is not None:
+        _check_channels(config, num_channels)
     steps_per_epoch = num_examples // config.batch_size
     total_steps = max(round(config.epochs * steps_per_epoch), 1)
     nets = _networks(config, axis_name)
@@ -63,7 +75,7 @@ def build(
     return Parts(
         method=method,
         optimizer=optimizer,
-        make_views=make_views(config.views),
+        make_views=make_views(config.views, cropped=cropped),
         evaluation_view=evaluation_view,
         encode=_encode(config, nets, evaluation_view),
         schedule=schedule,
@@ -210,23 +222,14 @@ def _optimizer(section, given, **derived):
     return optimizer, arguments.get("mask", _parameters(factory)["mask"].default)
 
 
-def make_views(sections: ConfigDict) -> Callable:
-    """The function of Parts, for config.views; raises ValueError where there are none."""
-    views = [_view(f"views.{name}", given) for name, given in sections.items()]
-    if not views:
+def view_settings(sections: ConfigDict) -> dict[str, augment.Settings]:
+    """The settings of each of config.views; raises ValueError where there are none."""
+    if not sections:
         raise ValueError("config.views is empty; give one section per view, each with a name.")
-
-    def make(keys, images):
-        def draw(number, view):
-            view_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, jnp.uint32(number))
-            return jax.vmap(view)(view_keys, images)
-
-        return tuple(draw(number, view) for number, view in enumerate(views))
-
-    return make
+    return {name: _view_settings(f"views.{name}", given) for name, given in sections.items()}
 
 
-def _view(section, given):
+def _view_settings(section, given):
     arguments = dict(given)
     name = arguments.pop("name", None)
     if name not in augment.PRESETS:
@@ -236,15 +239,78 @@ def _view(section, given):
         )
     for argument in arguments:
         check_argument(section, name, argument, ["strength", *augment.Settings._fields])
-    return augment.preset(name, **arguments)
+    return augment.settings(name, **arguments)
 
 
-def normalization(section: ConfigDict) -> tuple[Any, Any]:
-    """The (mean, std) that a section of config.views subtracts and divides by; (0, 1) if none."""
-    settings = {**augment.PRESETS[section.name], **section}
-    if settings.get("mean") is None:
-        return 0.0, 1.0
-    return settings["mean"], settings["std"]
+def make_views(sections: ConfigDict, *, cropped: bool = False) -> Callable:
+    """The function of Parts, for config.views; cropped: its images are [B, V, h, w, C], cut out."""
+    chosen = list(view_settings(sections).values())
+    if cropped:
+        orders = [tuple(name for name in s.order if name != "crop") for s in chosen]
+        chosen = [s._replace(order=order) for s, order in zip(chosen, orders, strict=True)]
+    views = [augment.pipeline(**settings._asdict()) for settings in chosen]
+
+    def make(keys, images):
+        def draw(number, view):
+            view_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, jnp.uint32(number))
+            return jax.vmap(view)(view_keys, images[:, number] if cropped else images)
+
+        return tuple(draw(number, view) for number, view in enumerate(views))
+
+    return make
+
+
+def host_crops(config: ConfigDict, dtype: np.dtype, num_channels: int) -> data.Crops:
+    """What the host has to cut for config.views.
+
+    Raises ValueError where it cannot: it cuts first of all, crops of one size, by one method, out of
+    pictures in grey or RGB of 8 bits.
+    """
+    views = view_settings(config.views)
+    shared = {(s.size, s.method, s.antialias) for s in views.values()}
+    problems = {
+        f"the pictures have {num_channels} channels of {dtype}": dtype != "uint8"
+        or num_channels not in (1, 3),
+        "a view does not begin with its crop": any(
+            s.order[:1] != ("crop",) for s in views.values()
+        ),
+        "a view has no size": any(s.size is None for s in views.values()),
+        "the views differ in size, method or antialias": len(shared) > 1,
+    }
+    for problem, is_there in problems.items():
+        if is_there:
+            raise ValueError(
+                f"the host cannot crop, since {problem}; set data.crops='device', and data.image_size "
+                "where pictures differ in size."
+            )
+    ((size, method, antialias),) = shared
+    boxes = tuple(
+        {"area": tuple(s.area), "ratio": tuple(s.ratio), "attempts": s.crop_attempts}
+        for s in views.values()
+    )
+    return data.Crops(boxes, augment.height_and_width(size), method, antialias)
+
+
+def _check_channels(config, channels):
+    """Hue is there in RGB alone, and a mean has a number for every channel or one for all."""
+    name, settings = config.data.name, view_settings(config.views)
+    for view, s in settings.items():
+        turns = s.hue if "jitter" in s.order and s.jitter_probability > 0 else 0.0
+        if turns and channels != 3:
+            raise ValueError(
+                f"views.{view} turns the hue by up to {turns:g}, which is there in RGB alone, and "
+                f"the pictures of {name!r} have {channels} channels; set config.views.{view}.hue = "
+                "0 in the config file."
+            )
+    means = {f"views.{view}": s.mean for view, s in settings.items()}
+    means["evaluate.view"] = config.evaluate.view.get("mean")
+    for section, mean in means.items():
+        if mean is not None and len(mean) not in (1, channels):
+            raise ValueError(
+                f"{section} subtracts a mean of {len(mean)} numbers, and the pictures of {name!r} "
+                f"have {channels} channels; set config.{section}.mean and config.{section}.std to "
+                "one number, as in (0.5,), to one per channel, or to None."
+            )
 
 
 def _evaluation_view(config) -> Callable:

@@ -19,10 +19,15 @@ def default() -> ConfigDict:
                 "train_split": "train",
                 "test_split": "test",
                 "data_dir": config_dict.placeholder(str),
-                "image_size": config_dict.placeholder(int),  # where pictures differ in size
+                # Where pictures differ in size: the pixels of their shorter side, and of the square
+                # that is cut from the middle, to evaluate, and to train unless the host crops.
+                "image_size": config_dict.placeholder(int),
                 # resident: all of it decoded on every device; streamed: read as it is needed;
-                # auto: resident up to 1 GiB.
+                # auto: resident up to 1 GiB of pictures of one size.
                 "mode": "auto",
+                # Where the views' random crops are cut: on the device, or on the host while it
+                # decodes; auto: on the host for streamed pictures of more than 128 pixels.
+                "crops": "auto",
                 # Processes that read ahead; None: one per core where streamed, at most 16.
                 "workers": config_dict.placeholder(int),
             },
@@ -43,7 +48,7 @@ def default() -> ConfigDict:
             # The optimizer of the online probe, which learns where the data has labels.
             "probe": {"name": "sgd", "learning_rate": 0.1},
             "batch_size": 256,  # over all devices
-            "epochs": 100,
+            "epochs": 100.0,  # or a part of one
             "microbatches": 1,  # of a device's batch; the gradient is that of the whole batch
             "precision": "float32",  # of the networks: float32 or bfloat16
             "log_every_steps": 50,
@@ -81,6 +86,7 @@ def small_grey() -> ConfigDict:
         "jitter_probability": 0.8,
         "brightness": 0.4,
         "contrast": 0.4,
+        "hue": 0.0,  # there is none in grey
     }
     config.views = {"first": view, "second": dict(view)}
     config.encoder = {

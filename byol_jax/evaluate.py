@@ -54,7 +54,8 @@ def _encoder(parts, state):
 
 
 def _pixels(images):
-    return np.asarray(images, np.float32).reshape(len(images), -1) / 255.0
+    full = np.float32(np.iinfo(images.dtype).max)
+    return np.asarray(images, np.float32).reshape(len(images), -1) / full
 
 
 def _rows(splits, num_classes, options):

@@ -18,7 +18,6 @@ from byol_jax import build, data
 
 MODES = ("auto", "resident", "streamed")
 CROPS = ("auto", "device", "host")
-RESIDENT_BYTES = 2**30  # decoded images up to this size live on every device, unless told otherwise
 LARGE = 128  # pixels of the longer side, above which the host crops what it streams
 MAX_WORKERS = 16
 
@@ -49,7 +48,7 @@ def choose(config: ConfigDict, source: data.Source) -> Inputs:
             "data.mode 'resident' keeps the images on the devices, so that the host has none to "
             "crop; set data.crops='device', or data.mode='streamed'."
         )
-    small = not source.sizes_differ and source.num_bytes <= RESIDENT_BYTES
+    small = not source.sizes_differ and source.is_small
     if mode == "resident" or (mode == "auto" and crops != "host" and small):
         return Inputs(True, None, 0)
     workers = config.data.workers
@@ -60,9 +59,9 @@ def choose(config: ConfigDict, source: data.Source) -> Inputs:
 def _host_crops(config, source):
     if config.data.crops == "device":
         return None
-    if config.data.crops == "auto" and not source.sizes_differ:
-        if max(source.image_shape[:2]) <= LARGE:
-            return None
+    is_large = source.sizes_differ or max(source.image_shape[:2]) > LARGE
+    if config.data.crops == "auto" and not is_large:
+        return None
     try:
         return build.host_crops(config, source.dtype, source.num_channels)
     except ValueError:
@@ -95,7 +94,8 @@ def _indices(index, step, row):
 
 def zeros(inputs: Inputs, source: data.Source, num_rows: int) -> jax.Array:
     """Black images of a batch, [num_rows, …] as the step gets them."""
-    shape = source.image_shape
-    if inputs.crops is not None:
-        shape = (len(inputs.crops.views), *inputs.crops.size, source.num_channels)
+    if inputs.crops is None:
+        shape = source.image_shape
+    else:
+        shape = (len(inputs.crops.boxes), *inputs.crops.size, source.num_channels)
     return jnp.zeros((num_rows, *shape), source.dtype)

@@ -12,12 +12,27 @@ _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "A config file; --config.field=value overrides one of its fields."
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints, metrics and results go.")
-_SOURCE = flags.DEFINE_string("source", None, "prepare: a folder of pictures, or of IDX files.")
+_SOURCE = flags.DEFINE_string(
+    "source", None, "prepare: a folder of pictures, of IDX files, or TFDS's of TFRecord files."
+)
 _OUT = flags.DEFINE_string(
     "out", None, "prepare: the data set to make, a new folder. preview: the picture to write."
 )
-_MAX_TRAIN = flags.DEFINE_integer("max_train", None, "prepare: keep so many training pictures.")
-_MAX_TEST = flags.DEFINE_integer("max_test", None, "prepare: keep so many test pictures.")
+_MAX_TRAIN = flags.DEFINE_integer("max_train", None, "prepare: read so many training pictures.")
+_MAX_TEST = flags.DEFINE_integer("max_test", None, "prepare: read so many test pictures.")
+_LABELS = flags.DEFINE_string(
+    "labels", "folders", "prepare: folders, none, or a CSV file with columns path and label."
+)
+_TEST_FRACTION = flags.DEFINE_float(
+    "test_fraction", None, "prepare: the part to test on, where there is no folder for it."
+)
+_DUPLICATES = flags.DEFINE_string(
+    "duplicates", "drop", "prepare: drop, or keep, all but the first of equal pictures."
+)
+_MAX_SIDE = flags.DEFINE_integer(
+    "max_side", None, "prepare: make pictures smaller whose shorter side has more pixels."
+)
+_WORKERS = flags.DEFINE_integer("workers", None, "prepare: processes; all cores unless given.")
 
 _PICTURE = flags.DEFINE_string("picture", None, "compare: a file to draw --metric into.")
 _METRIC = flags.DEFINE_string("metric", "spread", "compare: what --picture draws against the step.")
@@ -26,7 +41,9 @@ _USAGE = """usage:
   python -m byol_jax train    --config=FILE --workdir=FOLDER [--config.field=value …]
   python -m byol_jax evaluate --config=FILE --workdir=FOLDER [--config.field=value …]
   python -m byol_jax preview  --config=FILE --out=PICTURE [--config.field=value …]
-  python -m byol_jax prepare  --source=FOLDER --out=FOLDER [--max_train=N] [--max_test=N]
+  python -m byol_jax prepare  --source=FOLDER --out=FOLDER [--labels=folders|none|FILE.csv]
+                              [--test_fraction=0.1] [--max_side=N] [--duplicates=drop|keep]
+                              [--max_train=N] [--max_test=N] [--workers=N]
   python -m byol_jax compare  RUN [RUN …] [--picture=FILE --metric=NAME]"""
 
 
@@ -52,19 +69,26 @@ def _preview() -> None:
 
 
 def _prepare() -> None:
-    import tensorflow_datasets as tfds
+    from byol_jax import data, report
 
-    from byol_jax import data
-
-    tfds.disable_progress_bar()
     _need("prepare", source=_SOURCE.value, out=_OUT.value)
-    limits = {"max_train": _MAX_TRAIN.value, "max_test": _MAX_TEST.value}
-    report = data.prepare(_SOURCE.value, _OUT.value, **limits)
-    for line in report.unreadable:
-        print(f"unreadable, left out: {line}")
-    kept = ", ".join(f"{count} {split}" for split, count in report.kept.items())
-    classes = f"{len(report.classes)} classes" if report.classes else "no labels"
-    print(f"{_OUT.value}: {kept} pictures, {classes}; {len(report.unreadable)} unreadable.")
+    options = {
+        "labels": _LABELS.value,
+        "test_fraction": _TEST_FRACTION.value,
+        "duplicates": _DUPLICATES.value,
+        "max_side": _MAX_SIDE.value,
+        "max_train": _MAX_TRAIN.value,
+        "max_test": _MAX_TEST.value,
+        "workers": _WORKERS.value,
+    }
+    try:
+        with report.Counter() as counter:
+            done = data.prepare(_SOURCE.value, _OUT.value, progress=counter, **options)
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the same command goes on from here.")
+    sys.stdout.reconfigure(errors="backslashreplace")  # the names of files know no encoding
+    print("\n".join(done.lines()))
+    print(f"in {_OUT.value}, with all of this in {data.Report.FILE}")
 
 
 def _compare(*workdirs: str) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image, ImageDraw
 
-from byol_jax import build, data, randomness
+from byol_jax import build, data, inputs, randomness
 
 _GAP, _HEADER = 2, 12  # pixels
 _SHOWN = 160  # pixels to which smaller views are magnified, a whole number of times
@@ -20,45 +20,56 @@ def preview(config: ConfigDict, out: str, *, num_images: int = 6, num_draws: int
     """
     if Path(out).suffix.lower() not in Image.registered_extensions():
         raise ValueError(f"--out={out} must end in .png, .jpg or another of Pillow's formats.")
-    source = data.open_source(
-        config.data.name,
-        config.data.train_split,
-        data_dir=config.data.data_dir,
-        image_size=config.data.image_size,
-    )
+    source = _open(config, config.data.image_size)
+    size = next(iter(build.view_settings(config.views).values())).size
+    whole = _open(config, size) if source.sizes_differ and not config.data.image_size else source
     chosen = np.linspace(0, len(source) - 1, min(num_images, len(source))).astype(np.int32)
-    images = source.take(chosen)["image"]
-    columns = [_shown(images, None)] + _draws(config, images, num_draws)
+    columns = [_shown(whole.take(chosen)["image"]), *_draws(config, source, chosen, num_draws)]
     titles = ["image"] + [f"{view} {n + 1}" for view in config.views for n in range(num_draws)]
     _sheet(columns, titles).save(out)
 
 
-def _draws(config, images, num_draws):
+def _open(config, image_size):
+    return data.open_source(
+        config.data.name,
+        config.data.train_split,
+        data_dir=config.data.data_dir,
+        image_size=image_size,
+    )
+
+
+def _draws(config, source, chosen, num_draws):
     """The columns: all draws of the first view, then of the next."""
-    make_views = jax.jit(build.make_views(config.views))
-    rows = np.arange(len(images), dtype=np.int32)
+    way = inputs.choose(config, source)
+    make_views = jax.jit(build.make_views(config.views, cropped=way.crops is not None))
+    read = data.Reader(source, way.crops, config.seed)
+    rows = np.arange(len(chosen), dtype=np.int32)
     draws = [
-        make_views(randomness.row_keys(randomness.step_key(config.seed, n), rows), images)
-        for n in range(num_draws)
+        make_views(
+            randomness.row_keys(randomness.step_key(config.seed, step), rows),
+            read(chosen, step, rows)["image"],
+        )
+        for step in range(num_draws)
     ]
-    sections = list(config.views.values())
     return [
-        _shown(draws[n][v], sections[v]) for v in range(len(sections)) for n in range(num_draws)
+        _shown(step[number], settings.mean, settings.std)
+        for number, settings in enumerate(build.view_settings(config.views).values())
+        for step in draws
     ]
 
 
-def _shown(views, section):
-    """Views [B, h, w, C], perhaps normalized, as uint8 RGB, magnified; of many channels the first."""
-    views = np.asarray(views)
-    if section is None:
-        views = views / np.float32(np.iinfo(views.dtype).max)
-    else:
-        mean, std = build.normalization(section)
-        views = views * np.float32(std) + np.float32(mean)
-    views = views[..., :3] if views.shape[-1] >= 3 else np.repeat(views[..., :1], 3, axis=-1)
-    views = np.round(np.clip(views, 0.0, 1.0) * 255.0).astype(np.uint8)
-    times = max(_SHOWN // views.shape[1], 1)
-    return views.repeat(times, axis=1).repeat(times, axis=2)
+def _shown(images, mean=None, std=None):
+    """Images [B, h, w, C] as uint8 RGB, magnified; of other than three channels the first, in grey."""
+    images = np.asarray(images)
+    if np.issubdtype(images.dtype, np.integer):
+        images = images / np.float32(np.iinfo(images.dtype).max)
+    elif mean is not None:
+        images = images * np.float32(std) + np.float32(mean)
+    if images.shape[-1] != 3:
+        images = np.repeat(images[..., :1], 3, axis=-1)
+    images = np.round(np.clip(images, 0.0, 1.0) * 255.0).astype(np.uint8)
+    times = max(_SHOWN // images.shape[1], 1)
+    return images.repeat(times, axis=1).repeat(times, axis=2)
 
 
 def _sheet(columns, titles):

@@ -1,29 +1,22 @@
 """The program of one training run: open, resume, step, log, save, evaluate."""
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import rich
 from ml_collections import ConfigDict
 
-from byol_jax import build, checkpoint, data, report, runtime, train_state, train_step
+from byol_jax import build, checkpoint, data, inputs, report, runtime, train_state, train_step
 from byol_jax import config as fields
 from byol_jax import evaluate as evaluation_run
 from byol_jax.evaluation import table
-
-MODES = ("auto", "resident", "streamed")
-RESIDENT_BYTES = 2**30  # decoded images up to this size live on every device, unless told otherwise
-MAX_WORKERS = 16
 
 
 class Run(NamedTuple):
     """An experiment that is ready to go: its parts, its data, and its first state, on the host.
 
-    test: the test split, None where nothing will be evaluated.  resident: whether the decoded
-    images live on the devices, from where each step gathers its own.
+    test: the test split, None where nothing will be evaluated.  inputs: the way of the images.
     """
 
     config: ConfigDict
@@ -32,7 +25,7 @@ class Run(NamedTuple):
     source: data.Source
     test: data.Source | None
     first: train_state.TrainState
-    resident: bool
+    inputs: inputs.Inputs
 
 
 def prepare_run(config: ConfigDict, workdir: str) -> Run:
@@ -42,16 +35,17 @@ def prepare_run(config: ConfigDict, workdir: str) -> Run:
     """
     runtime.check_batch_size(config.batch_size, config.microbatches)
     source = _open(config, config.data.train_split)
-    sizes = {"num_examples": len(source), "num_classes": source.num_classes}
-    parts = build.build(config, **sizes, axis_name=train_step.AXIS)
-    resident = _is_resident(config.data.mode, source)
+    way = inputs.choose(config, source)
+    parts = _build(config, source, way, axis_name=train_step.AXIS)
     evaluates = source.num_classes is not None and config.evaluate.protocols
     test = _open(config, config.data.test_split) if evaluates else None
+    if test is not None:
+        assert test.image_shape  # raises, before training, where evaluation wants a size
     workdir = Path(workdir).expanduser().absolute()
     if jax.process_index() == 0:
         workdir.mkdir(parents=True, exist_ok=True)
         checkpoint.check_same_experiment(workdir, config.to_dict(), free=fields.FREE)
-    return Run(config, workdir, parts, source, test, _first_state(config, source), resident)
+    return Run(config, workdir, parts, source, test, _first_state(config, source, way), way)
 
 
 def _open(config, split):
@@ -60,26 +54,29 @@ def _open(config, split):
     )
 
 
-def _is_resident(mode, source) -> bool:
-    if mode not in MODES:
-        raise ValueError(f"config.data.mode {mode!r} must be one of {', '.join(MODES)}.")
-    return mode == "resident" or (mode == "auto" and source.num_bytes <= RESIDENT_BYTES)
+def _build(config, source, way, *, axis_name):
+    return build.build(
+        config,
+        num_examples=len(source),
+        num_classes=source.num_classes,
+        num_channels=source.num_channels,
+        cropped=way.crops is not None,
+        axis_name=axis_name,
+    )
 
 
-def _first_state(config, source):
+def _first_state(config, source, way):
     """Built without the device axis, which is there only within a step."""
-    sizes = {"num_examples": len(source), "num_classes": source.num_classes}
-    parts = build.build(config, **sizes, axis_name=None)
+    parts = _build(config, source, way, axis_name=None)
 
     @jax.jit
     def create():
         num_rows = 2 * config.batch_norm.get("groups", 1)
-        images = jnp.zeros((num_rows, *source.image_shape), jnp.uint8)
-        views = parts.make_views(jax.random.split(jax.random.key(0), num_rows), images)
+        keys = jax.random.split(jax.random.key(0), num_rows)
         return train_state.create(
             parts.method,
             parts.optimizer,
-            views,
+            parts.make_views(keys, inputs.zeros(way, source, num_rows)),
             seed=config.seed,
             online_probe=parts.online_probe,
         )
@@ -147,8 +144,8 @@ def _steps(run, state, start, checkpoints, is_writer):
         measures=logs,
         axis_name=train_step.AXIS,
     )
-    examples = [runtime.replicate(run.source.examples)] if run.resident else []
-    step = train_step.parallel(step, resident=run.resident)
+    examples = [runtime.replicate(run.source.examples)] if run.inputs.resident else []
+    step = train_step.parallel(step, resident=run.inputs.resident)
     log = report.Log(
         run.workdir,
         batch_size=config.batch_size,
@@ -160,7 +157,8 @@ def _steps(run, state, start, checkpoints, is_writer):
         silent=not is_writer,
     )
     state, metrics = runtime.replicate(state), ()
-    with data.Prefetch(_batches(run, start), runtime.shard) as batches, log:
+    coming = inputs.batches(run.inputs, config, run.source, start_step=start)
+    with data.Prefetch(coming, runtime.shard) as batches, log:
         for done in range(start + 1, total + 1):
             batch, before = batches.next(metrics), metrics
             state, metrics = step(state, batch, *examples)
@@ -174,29 +172,6 @@ def _steps(run, state, start, checkpoints, is_writer):
     return state
 
 
-def _batches(run, start):
-    """The batches from step `start` on: of a resident data set their indices alone."""
-    config, read = run.config, None if run.resident else run.source.take  # all that workers need
-
-    def take(index, step, row):
-        del step, row
-        return read(index) if read else {"index": index}
-
-    workers = config.data.workers
-    if workers is None:
-        workers = 0 if run.resident else min(os.cpu_count() or 1, MAX_WORKERS)
-    return data.batches(
-        take,
-        num_examples=len(run.source),
-        batch_size=config.batch_size,
-        seed=config.seed,
-        start_step=start,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-        num_workers=workers,
-    )
-
-
 def _facts(run) -> dict[str, str]:
     """The start-up summary."""
     config, parts, devices = run.config, run.parts, jax.device_count()
@@ -206,11 +181,11 @@ def _facts(run) -> dict[str, str]:
     facts = {
         "method": f"{config.method.name}, encoder {config.encoder.name}, seed {config.seed}",
         "data": f"{config.data.name} {config.data.train_split}: {len(run.source):,} images of "
-        f"{' x '.join(str(n) for n in run.source.image_shape)}, "
-        + (f"{run.source.num_classes} classes" if run.source.num_classes else "no labels"),
+        + ("any size" if run.source.sizes_differ else " x ".join(map(str, run.source.image_shape)))
+        + (f", {run.source.num_classes} classes" if run.source.num_classes else ", no labels"),
         "batch": f"{config.batch_size} = {devices} {jax.devices()[0].platform} devices x "
         f"{config.batch_size // devices}, in {config.microbatches} microbatches",
-        "steps": f"{parts.total_steps:,} = {config.epochs} epochs x {parts.steps_per_epoch}",
+        "steps": f"{parts.total_steps:,} = {config.epochs:g} epochs x {parts.steps_per_epoch}",
         "learning rate": f"{parts.peak_learning_rate:g} at its peak = {schedule.learning_rate:g} "
         f"scaled {schedule.get('scaling', 'linear')}; {schedule.name}",
         "optimizer": f"{config.optimizer.name}; decayed{adapted}: {mask}",

@@ -23,7 +23,13 @@ def _config(file):
 
 
 def _build(config, num_examples, num_classes, image_shape):
-    parts = build.build(config, num_examples=num_examples, num_classes=num_classes, axis_name=None)
+    parts = build.build(
+        config,
+        num_examples=num_examples,
+        num_classes=num_classes,
+        num_channels=image_shape[-1],
+        axis_name=None,
+    )
 
     def create():
         num_rows = 2 * config.batch_norm.get("groups", 1)

@@ -11,7 +11,10 @@ from byol_jax import data, preview
 def _config(**view):
     config = fields.default()
     still = {"name": "plain", "size": 28, **view}
-    config.views = {"first": still, "second": {**still, "order": ("flip",), "flip_probability": 1.0}}
+    config.views = {
+        "first": still,
+        "second": {**still, "order": ("flip",), "flip_probability": 1.0},
+    }
     return config
 
 

@@ -71,6 +71,23 @@ def test_on_a_terminal_progress_is_a_bar():
     assert "4/10" in text.getvalue() and "1,234 images/s" in text.getvalue()
 
 
+def test_a_counter_tells_the_end_where_there_is_no_terminal():
+    text = io.StringIO()
+    with report.Counter(console=rich.console.Console(file=text, width=20)) as counter:
+        for done in range(1, 2001):
+            counter.show("reading pictures", done, 2000)
+        counter.tell("[all] done")
+    assert text.getvalue() == "reading pictures: 2,000 of 2,000\n[all] done\n"
+
+
+def test_on_a_terminal_a_counter_is_a_bar():
+    text = io.StringIO()
+    console = rich.console.Console(file=text, width=120, force_terminal=True)
+    with report.Counter(console=console) as counter:
+        counter.show("reading pictures", 7, 20)
+    assert "7/20" in text.getvalue() and "reading pictures" in text.getvalue()
+
+
 def test_a_collapse_is_told_once():
     warning = report.watch.Collapse()
     spreads = [0.09, 0.095, 0.05, 0.04, 0.03]  # before training a small spread rises

@@ -6,6 +6,7 @@ import sys
 
 import jax
 import numpy as np
+import pictures
 import pytest
 
 from byol_jax import checkpoint, data, main, report, train
@@ -196,6 +197,27 @@ def test_supervision_without_labels_is_refused(tmp_path):
                        tmp_path / "run")  # fmt: skip
 
 
+def test_13_channels_of_16_bits_train_where_no_view_turns_hue(tmp_path):
+    for number in range(16):
+        pixels = pictures.pixels(number, 16, 16, 13, dtype=np.uint16)
+        pictures.tiff(tmp_path / f"in/{number}.tif", pixels)
+    data.prepare(tmp_path / "in", tmp_path / "out")
+    changes = {"data": {"name": str(tmp_path / "out"), "train_split": "train"}, "epochs": 1}
+    view = {"name": "simclr_cifar", "size": 8}
+    words = r"views.first turns the hue by up to 0.1.*13 channels; set config.views.first.hue = 0"
+    _refused(words, "simclr", views={"first": view, "second": view}, **changes)
+    view = {**view, "hue": 0.0}
+    config = _config("simclr", views={"first": view, "second": view}, **changes)
+    train.train(config, tmp_path / "run")
+    assert np.isfinite(_lines(tmp_path / "run")[-1]["loss"])
+
+
+def test_a_mean_of_three_numbers_is_refused_where_pictures_are_grey():
+    view = {**VIEW, "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.2, 0.2)}
+    words = r"subtracts a mean of 3 numbers.*have 1 channels; set config.views"
+    _refused(words, views={"first": VIEW, "second": view})
+
+
 def test_a_missing_test_split_is_told_before_training():
     words = "has no split 'tests'; it has .*train.*change data.train_split or data.test_split"
     _refused(words, data={"test_split": "tests"}, evaluate={"protocols": ("knn",)})
@@ -228,6 +250,17 @@ def test_commands_say_what_they_need():
     assert done.returncode != 0 and "train, evaluate, prepare" in done.stdout + done.stderr
     done = _command("train")
     assert done.returncode != 0 and "--config and --workdir" in done.stdout + done.stderr
+
+
+def test_prepare_tells_what_it_left_out(tmp_path):
+    folder = pictures.folder(tmp_path / "in/cat", 3)
+    (folder / "bad.jpg").write_bytes(b"")
+    where = (f"--source={tmp_path / 'in'}", f"--out={tmp_path / 'out'}")
+    done = _command("prepare", *where, "--max_side=4", "--labels=none")
+    assert done.returncode == 0 and "unreadable: cat/bad.jpg: the file is empty\n" in done.stdout
+    assert "kept 3 train: 4 x 5 x 3 uint8, no labels\n" in done.stdout
+    again = _command("prepare", *where)
+    assert again.returncode != 0 and "exists; give another --out" in again.stderr
 
 
 def test_a_config_is_found_in_the_package_when_not_here(tmp_path, monkeypatch):

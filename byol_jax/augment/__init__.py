@@ -27,6 +27,7 @@ from byol_jax.augment.geometry import (
     center_crop,
     crop_and_resize,
     flip,
+    height_and_width,
     patches,
     random_box,
     random_flip,
@@ -34,5 +35,5 @@ from byol_jax.augment.geometry import (
     resize,
 )
 from byol_jax.augment.jitter import random_color_jitter
-from byol_jax.augment.presets import PRESETS, preset
+from byol_jax.augment.presets import PRESETS, preset, settings
 from byol_jax.augment.views import Settings, evaluation_view, pipeline

@@ -6,6 +6,8 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 from etils import epath
 
+from byol_jax.data import tfrecord
+
 EMBEDDED = Path(__file__).parent / "embedded"
 
 
@@ -25,7 +27,8 @@ def records(name: str, split: str, *, data_dir: str | None):
             "data.train_split or data.test_split ('train[90%:]' is a part), or evaluate nothing "
             "by evaluate.protocols=()."
         )
-    decoders = {"image": tfds.decode.SkipDecoding()}
+    is_encoded = isinstance(builder.info.features["image"], tfds.features.Image)
+    decoders = {"image": tfds.decode.SkipDecoding()} if is_encoded else None
     return builder.as_data_source(split, decoders=decoders), builder.info.features
 
 
@@ -44,6 +47,7 @@ def _builder(name, data_dir):
             f"`byol_jax prepare` made (there is none at {folder.absolute()}), and the names of "
             f"TFDS{', such as ' + ', '.join(near) if near else ''}; change data.name."
         )
+    _refuse_tfrecord(epath.Path(tfds.builder(name, data_dir=data_dir).data_dir))
     return tfds.builder(name, data_dir=data_dir, file_format="array_record")
 
 
@@ -53,7 +57,16 @@ def _from_folder(folder):
             f"{folder} is a folder, but not one that `byol_jax prepare` made; run "
             f"`python -m byol_jax prepare --source={folder} --out=…` and name its --out."
         )
+    _refuse_tfrecord(folder)
     return tfds.builder_from_directory(folder)
+
+
+def _refuse_tfrecord(folder):
+    if tfrecord.is_here(folder) and tfrecord.is_tfrecord(tfds.builder_from_directory(folder)):
+        raise ValueError(
+            f"{folder} holds TFRecord files, which have no random access; convert them once, by "
+            f"`python -m byol_jax prepare --source={folder} --out=…`, and name its --out."
+        )
 
 
 def _prepare(builder) -> None:

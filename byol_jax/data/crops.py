@@ -15,6 +15,7 @@ needs jax.
 import io
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import simplejpeg
@@ -28,6 +29,18 @@ except ImportError:  # there is no wheel for Linux on ARM; Pillow and numpy do t
     cykooz_resizer = None
 
 Box = tuple[int, int, int, int]  # top, left, height, width in pixels
+
+
+class Crops(NamedTuple):
+    """What to cut of every picture: boxes, the options of random_box for each view; the rest as in
+    decode_crops.
+    """
+
+    boxes: tuple[dict, ...]
+    size: tuple[int, int]
+    method: str
+    antialias: bool
+
 
 METHODS = ("bilinear", "bicubic")
 _SPARE = 2  # pixels that the decoder's halvings leave in each direction for one of the view
@@ -106,6 +119,18 @@ def decode_crops(
     for view, box in zip(views, boxes, strict=True):
         view[...] = _resize(*_cut(pixels, box, reduction), size, method, antialias)
     return views
+
+
+def draw(
+    encoded: bytes, generator: np.random.Generator, crops: Crops, *, channels: int
+) -> np.ndarray:
+    """Random crops of an encoded picture: uint8 [V, h, w, channels]; raises as decode_crops does."""
+
+    def boxes_of(height, width):
+        return [random_box(generator, height=height, width=width, **how) for how in crops.boxes]
+
+    how = {"size": crops.size, "method": crops.method, "antialias": crops.antialias}
+    return decode_crops(encoded, boxes_of, channels=channels, **how)
 
 
 def _header(encoded, channels):

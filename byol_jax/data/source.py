@@ -1,26 +1,48 @@
 """A data set's split at random access, whether it came with the package, a folder, or from TFDS."""
 
 import functools
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from byol_jax.data import catalog, images
+from byol_jax.data import crops, images
+
+SMALL = 2**30
 
 
 class Source:
     """The examples of one split: `take` reads some, `decoded` all at once.
 
-    name, split: as they were asked for.  image_shape: (H, W, C) of every image.  num_classes: None
-    where the data has no labels.  num_bytes: of all its images, decoded. It pickles: workers get
+    name, split: as they were asked for.  dtype: uint8 or uint16.  num_classes: None where the data
+    has no labels.  sizes_differ: those of the pictures, as they are stored. It pickles: workers get
     the way to the records, not what was read.
     """
 
     def __init__(self, name: str, split: str, records, features, *, image_size: int | None):
         self.name, self.split = name, split
-        self._records = records
+        self._records, self._image_size = records, image_size
         self.num_classes = features["label"].num_classes if "label" in features else None
-        self.image_shape = _image_shape(name, features["image"].shape, image_size)
-        self.num_bytes = len(records) * int(np.prod(self.image_shape))
+        *self._size, self.num_channels = features["image"].shape
+        self.sizes_differ = None in self._size
+        self.dtype = np.dtype(features["image"].np_dtype)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of every image; raises ValueError where they differ and no size was given."""
+        if self._image_size is not None:
+            return self._image_size, self._image_size, self.num_channels
+        if self.sizes_differ:
+            raise ValueError(
+                f"the pictures of data set {self.name!r} differ in size; set data.image_size to "
+                "the pixels that their shorter side shall have."
+            )
+        return *self._size, self.num_channels
+
+    @property
+    def is_small(self) -> bool:
+        """Whether all images, decoded, take at most SMALL bytes."""
+        return len(self) * int(np.prod(self.image_shape)) * self.dtype.itemsize <= SMALL
 
     def __len__(self) -> int:
         """The number of examples."""
@@ -31,16 +53,37 @@ class Source:
         return {name: value for name, value in self.__dict__.items() if name != "decoded"}
 
     def take(self, index: np.ndarray) -> dict[str, np.ndarray]:
-        """The examples at index [B]: image uint8 [B, H, W, C], index int32, label int32 if any."""
-        index = np.asarray(index, np.int32)
-        batch = {"image": np.empty((len(index), *self.image_shape), np.uint8), "index": index}
-        records = self._records.__getitems__([int(i) for i in index])
-        for row, record in enumerate(records):
-            image = images.decode(record["image"], channels=self.image_shape[-1])
-            batch["image"][row] = images.fit(image, self.image_shape[:2])
+        """The examples at index [B]: image [B, H, W, C], index int32, label int32 if any."""
+        records = self._read(index)
+        image = np.empty((len(records), *self.image_shape), self.dtype)
+        for row, record in zip(image, records, strict=True):
+            row[...] = images.fit(self._decode(record["image"]), self.image_shape[:2])
+        return self._example(index, records, image)
+
+    def take_crops(
+        self, index: np.ndarray, generators: Sequence[np.random.Generator], views: crops.Crops
+    ) -> dict[str, np.ndarray]:
+        """As `take`, but image [B, V, h, w, C]: random crops of each picture in its full size."""
+        records = self._read(index)
+        image = np.empty((len(records), len(views.boxes), *views.size, self.num_channels), np.uint8)
+        for row, record, generator in zip(image, records, generators, strict=True):
+            row[...] = crops.draw(record["image"], generator, views, channels=self.num_channels)
+        return self._example(index, records, image)
+
+    def _read(self, index):
+        return self._records.__getitems__([int(i) for i in index])
+
+    def _decode(self, image):
+        """Pictures of other than grey and RGB of 8 bits are stored as arrays."""
+        return (
+            images.decode(image, channels=self.num_channels) if isinstance(image, bytes) else image
+        )
+
+    def _example(self, index, records, image):
+        found = {"image": image, "index": np.asarray(index, np.int32)}
         if self.num_classes is not None:
-            batch["label"] = np.array([record["label"] for record in records], np.int32)
-        return batch
+            found["label"] = np.array([record["label"] for record in records], np.int32)
+        return found
 
     @functools.cached_property
     def decoded(self) -> dict[str, np.ndarray]:
@@ -54,14 +97,14 @@ class Source:
 
     @property
     def images(self):
-        """All images [N, H, W, C], read as they are sliced unless `decoded` has them."""
-        return self.decoded["image"] if "decoded" in self.__dict__ else _Sliced(self)
+        """All images [N, H, W, C], decoded once where they are small, else as they are sliced."""
+        return self.decoded["image"] if self.is_small else _Sliced(self)
 
     @property
     def labels(self) -> np.ndarray:
         """All labels, int32 [N]; raises ValueError when the data has none."""
         self.require_labels()
-        if "decoded" in self.__dict__:
+        if self.is_small:
             return self.decoded["label"]
         return np.array([self._records[i]["label"] for i in range(len(self))], np.int32)
 
@@ -85,6 +128,24 @@ class _Sliced:
         return self._source.take(np.arange(*part.indices(len(self))))["image"]
 
 
+class Reader(NamedTuple):
+    """What workers call for `batches`: take(index [B], step, row [B]) of a source.
+
+    crops: cut them on the host, by draws that depend on the seed, the step and the row alone.
+    """
+
+    source: Source
+    crops: crops.Crops | None
+    seed: int
+
+    def __call__(self, index, step: int, row) -> dict[str, np.ndarray]:
+        """The examples of one step."""
+        if self.crops is None:
+            return self.source.take(index)
+        generators = [np.random.default_rng((self.seed, step, int(number))) for number in row]
+        return self.source.take_crops(index, generators, self.crops)
+
+
 def open_source(
     name: str, split: str, *, data_dir: str | None = None, image_size: int | None = None
 ) -> Source:
@@ -98,16 +159,7 @@ def open_source(
     Raises ValueError for an unknown data set or split, and where image_size is missing; ImportError
     and OSError where a data set of TFDS cannot be prepared, with what to do.
     """
+    from byol_jax.data import catalog  # TFDS, for which workers need not wait
+
     records, features = catalog.records(name, split, data_dir=data_dir)
     return Source(name, split, records, features, image_size=image_size)
-
-
-def _image_shape(name, shape, image_size):
-    if image_size is not None:
-        return (image_size, image_size, shape[-1])
-    if None in shape:
-        raise ValueError(
-            f"the pictures of data set {name!r} differ in size; set data.image_size to the pixels "
-            "that their shorter side shall have."
-        )
-    return tuple(shape)

@@ -5,7 +5,12 @@
 The data: fields.small_grey says how to prepare it. Neighbouring rows of patches overlap by half,
 so that the nearest row to predict is the second below.
 
-Not run yet.
+Ours, test accuracy of the mean over patches, seed 0, 51 minutes on a shared CPU core, commit 3a96aa1:
+
+               kNN (k=20, T=0.1)   linear
+    learned         79.06           81.30
+    untrained       63.21           71.64
+    raw pixels      84.47           84.72
 """
 
 from byol_jax import config as fields

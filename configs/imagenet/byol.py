@@ -3,7 +3,7 @@
     python -m byol_jax train --config=configs/imagenet/byol.py --workdir=runs/imagenet_byol
 
 Published: 74.3 top-1, linear. 300 epochs: learning_rate 0.3, weight_decay 1e-6, decay 0.99: 72.5.
-Pictures are loaded at 256 pixels, square, and the views cut from these.
+The host cuts the views from the full pictures; evaluation takes 224 of 256 pixels.
 Ours: not run yet.
 """
 

@@ -19,6 +19,7 @@ def get_config():
     config.data.name = "imagenet2012"
     config.data.test_split = "validation"
     config.data.image_size = 300
+    config.data.crops = "device"
     config.evaluate.view = {"size": 256}
     config.evaluate.on = "patches"
     config.evaluate.baselines = ()

@@ -3,7 +3,7 @@
     python -m byol_jax train --config=configs/imagenet/instdisc.py --workdir=runs/imagenet_instdisc
 
 Published: 46.8 kNN (README), 54.0 linear.
-Pictures are loaded at 256 pixels, square, and the views cut from these.
+The host cuts the views from the full pictures; evaluation takes 224 of 256 pixels.
 Ours: not run yet.
 """
 

@@ -5,7 +5,7 @@
 Published: 67.5 top-1, linear; 800 epochs, 71.1.
 Batch norm is per device, as on the paper's 8 of 32 images each; on one device set
 batch_norm.groups to 8.
-Pictures are loaded at 256 pixels, square, and the views cut from these.
+The host cuts the views from the full pictures; evaluation takes 224 of 256 pixels.
 Ours: not run yet.
 """
 

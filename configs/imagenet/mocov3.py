@@ -4,7 +4,7 @@
 
 Published: 68.9 top-1, linear. 300 epochs: learning_rate 0.3, weight_decay 1.5e-6: 72.8; 1000
 epochs with decay 0.996 too: 74.6.
-Pictures are loaded at 256 pixels, square, and the views cut from these.
+The host cuts the views from the full pictures; evaluation takes 224 of 256 pixels.
 Ours: not run yet.
 """
 

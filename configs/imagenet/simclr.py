@@ -3,7 +3,7 @@
     python -m byol_jax train --config=configs/imagenet/simclr.py --workdir=runs/imagenet_simclr
 
 Published: 64.5 top-1, linear; 1000 epochs, 69.3 in the paper.
-Pictures are loaded at 256 pixels, square, and the views cut from these.
+The host cuts the views from the full pictures; evaluation takes 224 of 256 pixels.
 Ours: not run yet.
 """
 

@@ -3,7 +3,7 @@
     python -m byol_jax train --config=configs/imagenet/supervised.py --workdir=runs/imagenet_supervised
 
 Published: about 76 top-1 for this recipe.
-Pictures are loaded at 256 pixels, square, and the views cut from these.
+The host cuts the views from the full pictures; evaluation takes 224 of 256 pixels.
 Ours: not run yet.
 """
 

@@ -211,16 +211,16 @@ def _optimizer(section, given, **derived):
 
 
 def _make_views(sections) -> Callable:
-    views = [_view(f"views.{name}", given) for name, given in sections.items()]
+    views = [augment.batched(_view(f"views.{name}", given)) for name, given in sections.items()]
     if not views:
         raise ValueError("config.views is empty; give one section per view, each with a name.")
 
     def make_views(keys, images):
-        def draw(number, view):
+        def draw(number, batch_view):
             view_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, jnp.uint32(number))
-            return jax.vmap(view)(view_keys, images)
+            return batch_view(view_keys, images)
 
-        return tuple(draw(number, view) for number, view in enumerate(views))
+        return tuple(draw(number, batch_view) for number, batch_view in enumerate(views))
 
     return make_views
 

@@ -153,9 +153,8 @@ def test_orders_are_all_drawn_and_as_often():
         return lambda image: 10.0 * image + d
 
     def order(key):
-        return jitter._in_random_order(
-            key, jnp.zeros(()), [digit(1.0), digit(2.0), digit(3.0)], digit(4.0)
-        )
+        operations = [digit(1.0), digit(2.0), digit(3.0), digit(4.0)]
+        return jitter._in_order(jitter._order(key, 4), jnp.zeros(()), operations)
 
     drawn, counts = np.unique(jax.jit(jax.vmap(order))(keys(4800)), return_counts=True)
     assert len(drawn) == 24 and {"".join(sorted(str(int(d)))) for d in drawn} == {"1234"}

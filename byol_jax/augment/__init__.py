@@ -28,6 +28,7 @@ from byol_jax.augment.geometry import (
     center_crop,
     crop_and_resize,
     flip,
+    height_and_width,
     patches,
     random_box,
     random_flip,
@@ -35,5 +36,5 @@ from byol_jax.augment.geometry import (
     resize,
 )
 from byol_jax.augment.jitter import random_color_jitter
-from byol_jax.augment.presets import PRESETS, preset
+from byol_jax.augment.presets import PRESETS, preset, preset_settings
 from byol_jax.augment.views import Settings, batched, evaluation_view, pipeline

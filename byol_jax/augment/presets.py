@@ -85,6 +85,17 @@ PRESETS = {
 }
 
 
+def preset_settings(name: str, *, strength: float = 1.0, **overrides) -> views.Settings:
+    """The settings of a preset, some of them overridden; the arguments and errors are preset's."""
+    if name not in PRESETS:
+        raise ValueError(f"there is no view preset {name!r}; there are {', '.join(PRESETS)}.")
+    settings = {**views.Settings()._asdict(), **PRESETS[name]}
+    for amount in ("brightness", "contrast", "saturation", "hue"):
+        settings[amount] *= strength
+    settings["hue"] = min(settings["hue"], 0.5)
+    return views.Settings(**{**settings, **overrides})
+
+
 def preset(
     name: str, *, strength: float = 1.0, **overrides
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
@@ -96,10 +107,4 @@ def preset(
 
     Raises ValueError for an unknown name, TypeError for an unknown setting.
     """
-    if name not in PRESETS:
-        raise ValueError(f"there is no view preset {name!r}; there are {', '.join(PRESETS)}.")
-    settings = {**views.Settings()._asdict(), **PRESETS[name]}
-    for amount in ("brightness", "contrast", "saturation", "hue"):
-        settings[amount] *= strength
-    settings["hue"] = min(settings["hue"], 0.5)
-    return views.pipeline(**{**settings, **overrides})
+    return views.pipeline(**preset_settings(name, strength=strength, **overrides)._asdict())

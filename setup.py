@@ -45,6 +45,7 @@ setuptools.setup(
         "tfds": ["tensorflow>=2.18"],
         "tensorboard": ["tensorboardX>=2.6.2.2"],
         "plot": ["matplotlib>=3.10.8"],
+        "parity": ["lightly>=1.6", "torch>=2.15", "torchvision>=0.29"],
         "test": [
             "matplotlib>=3.10.8",
             "pytest>=8.0",

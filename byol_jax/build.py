@@ -239,7 +239,7 @@ def _view_settings(section, given):
         )
     for argument in arguments:
         check_argument(section, name, argument, ["strength", *augment.Settings._fields])
-    return augment.settings(name, **arguments)
+    return augment.preset_settings(name, **arguments)
 
 
 def make_views(sections: ConfigDict, *, cropped: bool = False) -> Callable:
@@ -248,12 +248,12 @@ def make_views(sections: ConfigDict, *, cropped: bool = False) -> Callable:
     if cropped:
         orders = [tuple(name for name in s.order if name != "crop") for s in chosen]
         chosen = [s._replace(order=order) for s, order in zip(chosen, orders, strict=True)]
-    views = [augment.pipeline(**settings._asdict()) for settings in chosen]
+    views = [augment.batched(augment.pipeline(**settings._asdict())) for settings in chosen]
 
     def make(keys, images):
         def draw(number, view):
             view_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, jnp.uint32(number))
-            return jax.vmap(view)(view_keys, images[:, number] if cropped else images)
+            return view(view_keys, images[:, number] if cropped else images)
 
         return tuple(draw(number, view) for number, view in enumerate(views))
 

@@ -1,4 +1,4 @@
-"""The commands: python -m byol_jax train|evaluate|preview|prepare|compare."""
+"""The commands: python -m byol_jax train|evaluate|preview|prepare|compare|bench."""
 
 import sys
 from pathlib import Path
@@ -44,7 +44,8 @@ _USAGE = """usage:
   python -m byol_jax prepare  --source=FOLDER --out=FOLDER [--labels=folders|none|FILE.csv]
                               [--test_fraction=0.1] [--max_side=N] [--duplicates=drop|keep]
                               [--max_train=N] [--max_test=N] [--workers=N]
-  python -m byol_jax compare  RUN [RUN …] [--picture=FILE --metric=NAME]"""
+  python -m byol_jax compare  RUN [RUN …] [--picture=FILE --metric=NAME]
+  python -m byol_jax bench    augment --config=FILE [--config.field=value …]"""
 
 
 def _train() -> None:
@@ -102,13 +103,24 @@ def _compare(*workdirs: str) -> None:
         report.compare.picture(runs, _METRIC.value, _PICTURE.value)
 
 
+def _bench(*kinds: str) -> None:
+    from byol_jax import bench
+
+    _need("bench", config=_CONFIG.value)
+    if len(kinds) != 1 or kinds[0] not in bench.BENCHES:
+        raise app.UsageError(f"bench takes one of {', '.join(bench.BENCHES)}.\n{_USAGE}")
+    bench.BENCHES[kinds[0]](_CONFIG.value)
+
+
 COMMANDS = {
     "train": _train,
     "evaluate": _evaluate,
     "preview": _preview,
     "prepare": _prepare,
     "compare": _compare,
+    "bench": _bench,
 }
+_TAKE_WORDS = ("compare", "bench")
 
 
 def _need(command: str, **given) -> None:
@@ -119,7 +131,7 @@ def _need(command: str, **given) -> None:
 
 def _main(argv: list[str]) -> None:
     command = argv[1] if len(argv) > 1 else "none"
-    if command not in COMMANDS or (len(argv) > 2 and command != "compare"):
+    if command not in COMMANDS or (len(argv) > 2 and command not in _TAKE_WORDS):
         extra = f" and {argv[2:]}" if len(argv) > 2 else ""
         raise app.UsageError(
             f"the command was {command!r}{extra}; it is one of {', '.join(COMMANDS)}.\n{_USAGE}"

@@ -10,7 +10,7 @@ import pytest
 from scipy import ndimage
 
 from byol_jax import augment
-from byol_jax.augment import jitter
+from byol_jax.augment import geometry, jitter
 
 RANDOM = sorted(name for name in dir(augment) if name.startswith("random_"))
 JITTER = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.2, "hue": 0.1}
@@ -153,9 +153,8 @@ def test_orders_are_all_drawn_and_as_often():
         return lambda image: 10.0 * image + d
 
     def order(key):
-        return jitter._in_random_order(
-            key, jnp.zeros(()), [digit(1.0), digit(2.0), digit(3.0)], digit(4.0)
-        )
+        operations = [digit(1.0), digit(2.0), digit(3.0), digit(4.0)]
+        return jitter._in_order(jitter._order(key, 4), jnp.zeros(()), operations)
 
     drawn, counts = np.unique(jax.jit(jax.vmap(order))(keys(4800)), return_counts=True)
     assert len(drawn) == 24 and {"".join(sorted(str(int(d)))) for d in drawn} == {"1234"}
@@ -188,13 +187,51 @@ def test_jit_and_vmap_equal_a_loop():
 
 
 @pytest.mark.parametrize("name", augment.PRESETS)
-def test_every_preset_makes_views(name):
+def test_every_preset_makes_views_and_a_batch_of_them_is_the_same(name):
     images = (255 * noise(4, 32, 32, 3)).astype(jnp.uint8)
-    views = jax.jit(jax.vmap(augment.preset(name, size=32)))(keys(4), images)
+    view = augment.preset(name, size=32)
+    views = jax.jit(jax.vmap(view))(keys(4), images)
     assert views.shape == (4, 32, 32, 3) and views.dtype == jnp.float32
     assert jnp.all(jnp.isfinite(views))
     as_it_is = np.allclose(views, augment.to_float(images), atol=1e-6)
     assert as_it_is == (name == "plain")
+    batch = jax.jit(augment.batched(view))(keys(4), images)
+    np.testing.assert_allclose(batch, views, atol=1e-4)  # after division by std
+
+
+@pytest.mark.parametrize("channels, kind", [(1, jnp.uint16), (5, jnp.float32)])
+def test_a_batch_takes_any_channels_and_types(channels, kind):
+    images = noise(3, 20, 16, channels)
+    if kind == jnp.uint16:
+        images = (65535 * images).astype(kind)
+    view = augment.pipeline(size=(12, 14), blur_probability=0.5, blur_kernel_size=5)
+    batch = jax.jit(augment.batched(view))(keys(3), images)
+    assert batch.shape == (3, 12, 14, channels) and batch.dtype == jnp.float32
+    np.testing.assert_allclose(batch, jax.vmap(view)(keys(3), images), atol=1e-5)
+
+
+def test_bfloat16_views_are_the_float32_views_rounded():
+    images = noise(8, 24, 24, 3)
+    settings = {"size": 20, "blur_probability": 0.5, "solarize_probability": 0.0}
+    exact = jax.jit(augment.batched(augment.pipeline(**settings)))(keys(8), images)
+    view = augment.batched(augment.pipeline(**settings, dtype="bfloat16"))
+    rounded = jax.jit(view)(keys(8), images)
+    assert rounded.dtype == jnp.bfloat16 and not np.array_equal(rounded, exact)
+    difference = np.abs(np.asarray(rounded, np.float32) - np.asarray(exact))
+    assert difference.mean() < 0.006 and difference.max() < 0.1  # a step near 1 is 0.004
+    with pytest.raises(ValueError, match="float16.*bfloat16"):
+        augment.pipeline(dtype="float16")
+
+
+@pytest.mark.parametrize("method", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("antialias", [False, True])
+def test_gathering_taps_is_the_product_with_a_matrix(method, antialias):
+    image = noise(20, 23, 2)
+    for axis, start, length, size in ((0, 0.0, 20.0, 9), (0, 3.0, 7.0, 15), (1, 4.25, 18.5, 4)):
+        how = {"axis": axis, "num_out": size, "method": method, "antialias": antialias}
+        by_taps = geometry._by_taps(image, start, length, **how)
+        by_matrix = geometry._by_matrix(image, start, length, **how)
+        np.testing.assert_allclose(by_taps, by_matrix, atol=1e-6)
 
 
 def test_an_operations_draws_do_not_depend_on_the_others():

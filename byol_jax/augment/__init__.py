@@ -2,7 +2,8 @@
 
 Every operation is a deterministic core, `augment.blur(image, sigma=…)`, and most have a random
 wrapper, `augment.random_blur(key, image, …)`. `augment.preset` and `augment.pipeline` compose them
-into a function view(key, image). For a batch, jax.vmap any of them.
+into a function view(key, image), and `augment.batched(view)` takes a batch. jax.vmap does for all of
+them too, but on a CPU it computes what no key drew.
 """
 
 from byol_jax.augment.color import (
@@ -35,5 +36,5 @@ from byol_jax.augment.geometry import (
     resize,
 )
 from byol_jax.augment.jitter import random_color_jitter
-from byol_jax.augment.presets import PRESETS, preset, settings
-from byol_jax.augment.views import Settings, evaluation_view, pipeline
+from byol_jax.augment.presets import PRESETS, preset, preset_settings
+from byol_jax.augment.views import Settings, batched, evaluation_view, pipeline

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 
 
 def sometimes(
@@ -24,4 +23,4 @@ def sometimes(
         return image
     if probability == 1:
         return change(image)
-    return jnp.where(jax.random.bernoulli(key, probability), change(image), image)
+    return jax.lax.cond(jax.random.bernoulli(key, probability), change, lambda image: image, image)

@@ -45,6 +45,13 @@ def _luma(image: jax.Array) -> jax.Array:
     return sum(weight * channel for weight, channel in zip(weights, channels, strict=True))
 
 
+def _channel_means(image: jax.Array) -> jax.Array:
+    """[1, 1, C]. Summed over the rows first, whose numbers lie in a line: XLA:CPU takes 16 a time."""
+    height, width, channels = image.shape
+    columns = jnp.mean(image.reshape(height, width * channels), axis=0)
+    return jnp.mean(columns.reshape(1, width, channels), axis=1, keepdims=True)
+
+
 def add_brightness(image: jax.Array, *, delta: jax.Array | float) -> jax.Array:
     """image + delta, for any channels (BYOL, SimCLR's first version)."""
     return image + delta
@@ -60,7 +67,8 @@ def contrast(image: jax.Array, *, factor: jax.Array | float, per_channel: bool =
 
     The mean is each channel's own (TensorFlow, BYOL), or that of the grayscale image (torchvision).
     """
-    mean = jnp.mean(image if per_channel else _luma(image), axis=(0, 1), keepdims=True)
+    mean = _channel_means(image)
+    mean = mean if per_channel else _luma(mean)
     return mean + factor * (image - mean)
 
 

@@ -1,5 +1,6 @@
 """Gaussian blur of one image [H, W, C]."""
 
+import functools
 from collections.abc import Sequence
 
 import chex
@@ -44,7 +45,7 @@ def blur(
     if padding not in _PAD_MODES:
         raise ValueError(f"padding ({padding!r}) must be one of {', '.join(_PAD_MODES)}.")
     offsets = jnp.arange(kernel_size, dtype=jnp.float32) - kernel_size // 2
-    weights = jax.nn.softmax(-0.5 * (offsets / sigma) ** 2)
+    weights = jax.nn.softmax(-0.5 * (offsets / sigma) ** 2).astype(image.dtype)
     for axis in (0, 1):
         image = _filter(image, weights, axis, padding)
     return image
@@ -69,9 +70,6 @@ def random_blur(
     if taps == 1:
         return image
     happens, draw = jax.random.split(key)
-
-    def change(image):
-        drawn = jax.random.uniform(draw, minval=sigma[0], maxval=sigma[1])
-        return blur(image, sigma=drawn, kernel_size=taps, padding=padding)
-
+    drawn = jax.random.uniform(draw, minval=sigma[0], maxval=sigma[1])
+    change = functools.partial(blur, sigma=drawn, kernel_size=taps, padding=padding)
     return chance.sometimes(happens, image, probability=probability, change=change)

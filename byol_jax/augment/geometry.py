@@ -1,12 +1,13 @@
 """Where pixels come from: crops, resizing and flips of one image [H, W, C].
 
 Resizing samples at half-pixel centers with a kernel that is cut off at the edges of the box and
-scaled to sum to 1, as TensorFlow's and Pillow's are. It is two small matrix products, one per axis,
-so that an accelerator sees no gather. The cubic kernel is Keys' with a = -0.5, which is that of
+scaled to sum to 1, as TensorFlow's and Pillow's are. An axis is a small matrix product, so that an
+accelerator sees no gather; on a CPU it is the few pixels that a sample is made of. The cubic kernel is Keys' with a = -0.5, which is that of
 TensorFlow 2's bicubic (BYOL, SimCLR) and of Pillow and torchvision where they antialias; without
 antialias PyTorch takes a = -0.75, which no system here uses.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -28,19 +29,54 @@ def _keys_cubic(x: jax.Array) -> jax.Array:
     return jnp.where(x < 1.0, near, jnp.where(x < 2.0, far, 0.0))
 
 
-_KERNELS = {"bilinear": _triangle, "bicubic": _keys_cubic}
+_KERNELS = {"bilinear": (_triangle, 1), "bicubic": (_keys_cubic, 2)}  # and how far it reaches
 
 
-def _resampling_matrix(start, length, *, num_in, num_out, method, antialias):
-    """The weights [out, in] which turn `length` pixels from `start` on into num_out samples."""
+def _spacing(start, length, num_out, antialias):
+    """The centers [out, 1] of num_out samples of `length` pixels, and the kernel's width."""
     step = length / num_out
-    centers = start + (jnp.arange(num_out, dtype=jnp.float32)[:, None] + 0.5) * step  # [out, 1]
-    pixels = jnp.arange(num_in, dtype=jnp.float32)[None, :]  # [1, in]
-    width = jnp.maximum(step, 1.0) if antialias else 1.0
-    weights = _KERNELS[method]((pixels + 0.5 - centers) / width)
+    centers = start + (jnp.arange(num_out, dtype=jnp.float32)[:, None] + 0.5) * step
+    return centers, jnp.maximum(step, 1.0) if antialias else 1.0
+
+
+def _weights(pixels, start, length, *, num_out, method, antialias):
+    """The weights [out, P], summing to 1, of the pixels numbered int32 [out or 1, P]."""
+    centers, width = _spacing(start, length, num_out, antialias)
+    pixels = pixels.astype(jnp.float32)
+    weights = _KERNELS[method][0]((pixels + 0.5 - centers) / width)
     inside = (pixels + 1.0 > start) & (pixels < start + length)
     weights = jnp.where(inside, weights, 0.0)
     return weights / jnp.sum(weights, axis=1, keepdims=True)
+
+
+def _by_matrix(image, start, length, *, axis, **how):
+    """Samples `length` pixels from `start` on along an axis, with a product by [out, in]."""
+    pixels = jnp.arange(image.shape[axis], dtype=jnp.int32)[None, :]
+    weights = _weights(pixels, start, length, **how)
+    # Accelerators would round the pixels to 8 bits of mantissa at the default precision.
+    exact = jax.lax.Precision.HIGHEST
+    return jnp.moveaxis(jnp.tensordot(weights, image, (1, axis), precision=exact), 0, axis)
+
+
+def _by_taps(image, start, length, *, axis, num_out, method, antialias):
+    """The same by gathering the few pixels, one after the other, which a sample is made of."""
+    centers, width = _spacing(start, length, num_out, antialias)
+    reach, num_in = _KERNELS[method][1], image.shape[axis]
+    num_taps = math.ceil(2 * reach * (max(num_in / num_out, 1.0) if antialias else 1.0))
+    first = jnp.floor(centers - reach * width + 0.5).astype(jnp.int32)
+    pixels = first + jnp.arange(num_taps, dtype=jnp.int32)[None, :]
+    how = {"num_out": num_out, "method": method, "antialias": antialias}
+    weights = _weights(pixels, start, length, **how)
+
+    def add(total, tap):
+        numbers, factors = tap
+        shape = [num_out if a == axis else 1 for a in range(3)]
+        read = jnp.take(image, numbers, axis=axis, mode="clip")
+        return total + factors.reshape(shape) * read, None
+
+    shape = [num_out if a == axis else side for a, side in enumerate(image.shape)]
+    # A loop, since XLA:CPU would fuse two unrolled axes and gather taps x taps for every pixel.
+    return jax.lax.scan(add, jnp.zeros(shape, image.dtype), (pixels.T, weights.T))[0]
 
 
 def height_and_width(size: int | Sequence[int]) -> tuple[int, int]:
@@ -69,14 +105,11 @@ def crop_and_resize(
         raise ValueError(f"method ({method!r}) must be one of {', '.join(_KERNELS)}.")
     box = jnp.asarray(box).astype(jnp.float32)
     chex.assert_shape(box, (4,))
-    height, width = height_and_width(size)
-    how = {"method": method, "antialias": antialias}
-    rows = _resampling_matrix(box[0], box[2], num_in=image.shape[0], num_out=height, **how)
-    columns = _resampling_matrix(box[1], box[3], num_in=image.shape[1], num_out=width, **how)
-    # Accelerators would round the pixels to 8 bits of mantissa at the default precision.
-    exact = jax.lax.Precision.HIGHEST
-    image = jnp.einsum("hy,yxc->hxc", rows, image, precision=exact)
-    image = jnp.einsum("wx,hxc->hwc", columns, image, precision=exact)
+    for axis, num_out in enumerate(height_and_width(size)):
+        how = {"axis": axis, "num_out": num_out, "method": method, "antialias": antialias}
+        by_taps, by_matrix = (functools.partial(f, **how) for f in (_by_taps, _by_matrix))
+        place = (image, box[axis], box[axis + 2])
+        image = jax.lax.platform_dependent(*place, cpu=by_taps, default=by_matrix)
     return jnp.clip(image, 0.0, 1.0) if method == "bicubic" else image
 
 

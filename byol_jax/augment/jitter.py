@@ -13,34 +13,29 @@ def _clipped(operation: Callable, **parameter: jax.Array | bool) -> Callable:
     return lambda image: jnp.clip(operation(image, **parameter), 0.0, 1.0)
 
 
-def _factor(key: jax.Array, strength: float) -> jax.Array:
-    return jax.random.uniform(key, minval=max(0.0, 1.0 - strength), maxval=1.0 + strength)
+def _factor(key, strength, dtype):
+    drawn = jax.random.uniform(key, minval=max(0.0, 1.0 - strength), maxval=1.0 + strength)
+    return drawn.astype(dtype)
 
 
-def _delta(key: jax.Array, strength: float) -> jax.Array:
-    return jax.random.uniform(key, minval=-strength, maxval=strength)
+def _delta(key, strength, dtype):
+    return jax.random.uniform(key, minval=-strength, maxval=strength).astype(dtype)
 
 
-def _in_random_order(key, image, operations, last):
-    """Applies all operations and `last` (or None), every order of them being as likely.
+def _order(key, count):
+    """A random order of so many operations, int32 [count]."""
+    return jax.random.permutation(key, jnp.arange(count, dtype=jnp.int32))
 
-    Under vmap each switch computes all of its branches, so the dear one, hue, is kept out of them:
-    it is computed once, its place drawn, and the others run before or after it.
-    """
-    order_key, place_key = jax.random.split(key)
-    count = len(operations)
-    branches = [lambda image: image, *operations]
-    order = 1 + jax.random.permutation(order_key, jnp.arange(count, dtype=jnp.int32))
-    if last is None:
-        return functools.reduce(lambda x, i: jax.lax.switch(i, branches, x), order, image)
-    place = jax.random.randint(place_key, (), 0, count + 1, dtype=jnp.int32)
-    slots = jnp.arange(count, dtype=jnp.int32)
-    for index in jnp.where(slots < place, order, 0):
-        image = jax.lax.switch(index, branches, image)
-    image = last(image)
-    for index in jnp.where(slots >= place, order, 0):
-        image = jax.lax.switch(index, branches, image)
-    return image
+
+def _in_order(order, image, operations):
+    """Applies the operations in the order int32 [their number]; only one at a time is computed."""
+    if not operations:
+        return image
+
+    def apply(image, index):
+        return jax.lax.switch(index, operations, image), None
+
+    return jax.lax.scan(apply, image, order)[0]
 
 
 def random_color_jitter(
@@ -66,20 +61,21 @@ def random_color_jitter(
     """
     happens, order_key, *keys = jax.random.split(key, 6)
 
-    def change(image):
-        operations, last = [], None
-        if brightness and additive_brightness:
-            operations.append(_clipped(color.add_brightness, delta=_delta(keys[0], brightness)))
-        elif brightness:
-            operations.append(_clipped(color.scale_brightness, factor=_factor(keys[0], brightness)))
-        if contrast:
-            how = {"factor": _factor(keys[1], contrast), "per_channel": per_channel_contrast}
-            operations.append(_clipped(color.contrast, **how))
-        if saturation and image.shape[-1] > 1:
-            how = {"factor": _factor(keys[2], saturation), "hsv": hsv_saturation}
-            operations.append(_clipped(color.saturation, **how))
-        if hue and image.shape[-1] == 3:
-            last = _clipped(color.hue, delta=_delta(keys[3], hue))
-        return _in_random_order(order_key, image, operations, last)
-
+    operations, dtype = [], image.dtype
+    if brightness and additive_brightness:
+        delta = _delta(keys[0], brightness, dtype)
+        operations.append(_clipped(color.add_brightness, delta=delta))
+    elif brightness:
+        factor = _factor(keys[0], brightness, dtype)
+        operations.append(_clipped(color.scale_brightness, factor=factor))
+    if contrast:
+        how = {"factor": _factor(keys[1], contrast, dtype), "per_channel": per_channel_contrast}
+        operations.append(_clipped(color.contrast, **how))
+    if saturation and image.shape[-1] > 1:
+        how = {"factor": _factor(keys[2], saturation, dtype), "hsv": hsv_saturation}
+        operations.append(_clipped(color.saturation, **how))
+    if hue and image.shape[-1] == 3:
+        operations.append(_clipped(color.hue, delta=_delta(keys[3], hue, dtype)))
+    order = _order(order_key, len(operations))
+    change = functools.partial(_in_order, order, operations=operations)
     return chance.sometimes(happens, image, probability=probability, change=change)

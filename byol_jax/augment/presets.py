@@ -85,8 +85,21 @@ PRESETS = {
 }
 
 
-def settings(name: str, *, strength: float = 1.0, **overrides) -> views.Settings:
-    """The settings of a preset, some of them overridden.
+def preset_settings(name: str, *, strength: float = 1.0, **overrides) -> views.Settings:
+    """The settings of a preset, some of them overridden; the arguments and errors are preset's."""
+    if name not in PRESETS:
+        raise ValueError(f"there is no view preset {name!r}; there are {', '.join(PRESETS)}.")
+    settings = {**views.Settings()._asdict(), **PRESETS[name]}
+    for amount in ("brightness", "contrast", "saturation", "hue"):
+        settings[amount] *= strength
+    settings["hue"] = min(settings["hue"], 0.5)
+    return views.Settings(**{**settings, **overrides})
+
+
+def preset(
+    name: str, *, strength: float = 1.0, **overrides
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """The function view(key, image) of a preset, some of its settings overridden; see pipeline.
 
     strength multiplies the four amounts of color jitter, SimCLR's `s` (hue to half a turn at most);
     it leaves alone the amounts that are overridden. One-channel data want mean=None, std=None, or
@@ -94,17 +107,4 @@ def settings(name: str, *, strength: float = 1.0, **overrides) -> views.Settings
 
     Raises ValueError for an unknown name, TypeError for an unknown setting.
     """
-    if name not in PRESETS:
-        raise ValueError(f"there is no view preset {name!r}; there are {', '.join(PRESETS)}.")
-    chosen = {**views.Settings()._asdict(), **PRESETS[name]}
-    for amount in ("brightness", "contrast", "saturation", "hue"):
-        chosen[amount] *= strength
-    chosen["hue"] = min(chosen["hue"], 0.5)
-    return views.Settings(**{**chosen, **overrides})
-
-
-def preset(
-    name: str, *, strength: float = 1.0, **overrides
-) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """The function view(key, image) of a preset; see settings and pipeline."""
-    return views.pipeline(**settings(name, strength=strength, **overrides)._asdict())
+    return views.pipeline(**preset_settings(name, strength=strength, **overrides)._asdict())

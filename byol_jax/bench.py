@@ -1,0 +1,168 @@
+"""How fast a part of an experiment runs here: python -m byol_jax bench augment --config=FILE."""
+
+import contextlib
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from byol_jax import augment as augmentation
+from byol_jax import build
+
+_ROUNDS = 7
+_SECONDS = 0.3  # of a measurement: the work is repeated so long
+_PIXELS = 2**20  # of a batch
+
+
+def augment(config: ConfigDict) -> dict[str, float]:
+    """Images per second of one core, an image being all views of the config made from it.
+
+    Prints them, with the compile time, and returns them by name: "byol_jax" and, where the extra
+    `parity` is installed, "lightly", the same settings in torchvision's and lightly's operations on
+    Pillow images; then also "ratio", the median over rounds that alternate between the two. On an
+    accelerator it is one device against one core.
+    """
+    sides = augmentation.height_and_width(_image_size(config))
+    images = smooth_images(max(8, min(256, _PIXELS // (sides[0] * sides[1]))), sides)
+    with one_core():
+        calls = {"byol_jax": _ours(config, images)}
+        try:
+            calls["lightly"] = _lightlys(config, images)
+        except ImportError as error:
+            print(f"without lightly, for {error.name} is missing: pip install 'byol_jax[parity]'")
+        seconds = alternate(calls)
+    return _report(seconds, len(images))
+
+
+BENCHES = {"augment": augment}
+
+
+def smooth_images(count: int, sides: tuple[int, int], seed: int = 0) -> np.ndarray:
+    """Random pictures, smooth as photographs are, with a little noise: uint8 [count, H, W, 3]."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.uniform(0, 255, (count, 8, 8, 3)).astype(np.float32)
+    fine = np.asarray(jax.image.resize(coarse, (count, *sides, 3), "cubic"))
+    return np.clip(fine + rng.normal(0, 4, fine.shape), 0, 255).astype(np.uint8)
+
+
+@contextlib.contextmanager
+def one_core() -> Iterator[None]:
+    """Keeps the threads that start within to one core, where the system can (Linux)."""
+    if not hasattr(os, "sched_setaffinity"):
+        print("this system does not keep a process to one core: threads may use all.")
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+def alternate(calls: dict[str, Callable[[], None]]) -> dict[str, list[float]]:
+    """The seconds of a call, by name, in rounds that give every name its turn; the first is free."""
+    seconds = {name: [] for name in calls}
+    for number in range(_ROUNDS + 1):
+        for name, call in calls.items():
+            taken = _seconds(call)
+            if number:
+                seconds[name].append(taken)
+    return seconds
+
+
+def _seconds(call):
+    start, repeats = time.perf_counter(), 0
+    while (passed := time.perf_counter() - start) < _SECONDS or not repeats:
+        call()
+        repeats += 1
+    return passed / repeats
+
+
+def _image_size(config):
+    """The side of the stored pictures; where they differ, that of the first view."""
+    first = dict(next(iter(config.views.values())))
+    size = config.data.image_size or augmentation.preset_settings(**first).size
+    if size is None:
+        raise ValueError("the config has neither data.image_size nor a view's size; give one.")
+    return size
+
+
+def _ours(config, images):
+    sizes = {"num_examples": config.batch_size, "num_classes": 2, "axis_name": None}
+    make_views = jax.jit(build.build(config, **sizes).make_views)
+    keys, images = (
+        jax.random.split(jax.random.key(config.seed), len(images)),
+        jax.device_put(images),
+    )
+    start = time.perf_counter()
+    compiled = make_views.lower(keys, images).compile()
+    shapes = ", ".join(
+        f"{v.dtype}{list(v.shape[1:])}" for v in jax.eval_shape(make_views, keys, images)
+    )
+    print(f"{len(images)} pictures uint8{list(images.shape[1:])} -> views {shapes}")
+    print(f"compiled in {time.perf_counter() - start:.1f} s for {jax.devices()[0].platform}")
+    return lambda: jax.block_until_ready(compiled(keys, images))
+
+
+def _lightlys(config, images):
+    import torch
+    from PIL import Image
+
+    torch.set_num_threads(1)
+    views = [augmentation.preset_settings(**section) for section in config.views.values()]
+    transforms = [_transform(settings) for settings in views]
+    pictures = [Image.fromarray(image) for image in images]
+    return lambda: [transform(picture) for picture in pictures for transform in transforms]
+
+
+def _transform(settings):
+    """The settings as torchvision's and lightly's transform of a Pillow image, as near as they go.
+
+    Pillow always averages where it shrinks, and torchvision jitters colors in its own way.
+    """
+    from lightly import transforms as lightly
+    from torchvision import transforms
+
+    s, named = settings, {}
+    how = {"interpolation": transforms.InterpolationMode[s.method.upper()]}
+    if s.size is not None:
+        size = augmentation.height_and_width(s.size)
+        resize = transforms.Resize(size, **how)
+        named["crop"] = transforms.RandomResizedCrop(size, tuple(s.area), tuple(s.ratio), **how)
+    amounts = (s.brightness, s.contrast, s.saturation, s.hue)
+    jitter = [transforms.ColorJitter(*amounts)]
+    named |= {
+        "flip": transforms.RandomHorizontalFlip(s.flip_probability),
+        "jitter": transforms.RandomApply(jitter, s.jitter_probability),
+        "grayscale": transforms.RandomGrayscale(s.grayscale_probability),
+        "blur": lightly.GaussianBlur(prob=s.blur_probability, sigmas=tuple(s.blur_sigma)),
+        "solarize": lightly.RandomSolarization(
+            s.solarize_probability, round(255 * s.solarize_threshold)
+        ),
+    }
+    steps = [named[name] for name in s.order if name in named]
+    if "crop" not in s.order and s.size is not None:
+        steps.insert(0, resize)
+    steps.append(transforms.ToTensor())
+    if s.mean is not None:
+        steps.append(transforms.Normalize(s.mean, s.std))
+    return transforms.Compose(steps)
+
+
+def _report(seconds, num_images):
+    rates = {}
+    for name, each in seconds.items():
+        rates[name] = num_images / statistics.median(each)
+        print(f"{name:9}{rates[name]:10,.0f} images/s of one core, all views of each")
+    if "lightly" in seconds:
+        ratios = sorted(b / a for a, b in zip(seconds["byol_jax"], seconds["lightly"], strict=True))
+        rates["ratio"] = statistics.median(ratios)
+        print(
+            f"ratio {rates['ratio']:.2f}, median of {_ROUNDS} rounds, {ratios[0]:.2f} to {ratios[-1]:.2f}"
+        )
+    return rates

@@ -5,23 +5,18 @@ folder beside the data set: `000012.json`, a row per picture, renamed into place
 `000012.bin`, the bytes of those pictures that had to be converted.
 """
 
-import concurrent.futures
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
-import signal
-import threading
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
 
-from byol_jax.data import images
+from byol_jax.data import images, processes
 
 PART = 100  # pictures: few enough to lose little by an interrupt
 
@@ -99,7 +94,7 @@ def convert(work: Work, paths: list[str], scratch: Path, max_side: int | None) -
 
     workers = min(work.workers, len(jobs))
     if workers > 1:
-        _in_processes(jobs, workers, done)
+        processes.run(_convert_part, jobs, workers, done)
     else:
         for job in jobs:
             done(_convert_part(*job))
@@ -117,34 +112,6 @@ def load(
         part.seek(found.start)
         kept = part.read(found.length)
     return kept if found.form == "image" else images.unpack(kept, found.dtype, found.shape)
-
-
-def _in_processes(jobs: list[tuple], workers: int, done: Callable[[int], None]) -> None:
-    context = multiprocessing.get_context("spawn")  # a fork would copy the threads' locks
-    pool = concurrent.futures.ProcessPoolExecutor(workers, context, _serve)
-    try:
-        for future in concurrent.futures.as_completed(
-            [pool.submit(_convert_part, *j) for j in jobs]
-        ):
-            done(future.result())
-    except concurrent.futures.process.BrokenProcessPool as error:
-        raise RuntimeError(
-            "a process that read pictures was killed, often since the memory was full; the same "
-            f"command with --workers={max(workers // 2, 1)} goes on from here."
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _serve() -> None:
-    """In a worker: leaves Ctrl-C to the parent, and ends when the parent does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def follow():
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
 
 
 def _convert_part(source: str, paths: list[str], stem: Path, max_side: int | None) -> int:

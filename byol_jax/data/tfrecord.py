@@ -92,6 +92,6 @@ def records(file: Path) -> Iterator[bytes]:
         while head := stream.read(12):
             length = struct.unpack("<Q", head[:8])[0] if len(head) == 12 else 0
             record = stream.read(length)
-            if len(record) < length or len(stream.read(4)) < 4:
+            if len(stream.read(4)) < 4:
                 raise ValueError(f"{file} is cut off; download or prepare it again.")
             yield record

@@ -112,27 +112,25 @@ def _lightlys(config, images):
 
     torch.set_num_threads(1)
     views = [augmentation.preset_settings(**section) for section in config.views.values()]
-    transforms = [_transform(settings) for settings in views]
+    transforms = [_transform(settings, images.shape[1:3]) for settings in views]
     pictures = [Image.fromarray(image) for image in images]
     return lambda: [transform(picture) for picture in pictures for transform in transforms]
 
 
-def _transform(settings):
-    """The settings as torchvision's and lightly's transform of a Pillow image, as near as they go.
+def _transform(s, sides):
+    """The settings as a transform of Pillow images of these sides, by torchvision and lightly.
 
     Pillow always averages where it shrinks, and torchvision jitters colors in its own way.
     """
     from lightly import transforms as lightly
     from torchvision import transforms
 
-    s, named, resize = settings, {}, []
     how = {"interpolation": transforms.InterpolationMode[s.method.upper()]}
-    if s.size is not None:
-        size = augmentation.height_and_width(s.size)
-        resize = [] if "crop" in s.order else [transforms.Resize(size, **how)]
-        named["crop"] = transforms.RandomResizedCrop(size, tuple(s.area), tuple(s.ratio), **how)
+    size = sides if s.size is None else augmentation.height_and_width(s.size)
+    resize = [] if "crop" in s.order else [transforms.Resize(size, **how)]
     jitter = transforms.ColorJitter(s.brightness, s.contrast, s.saturation, s.hue)
-    named |= {
+    named = {
+        "crop": transforms.RandomResizedCrop(size, tuple(s.area), tuple(s.ratio), **how),
         "flip": transforms.RandomHorizontalFlip(s.flip_probability),
         "jitter": transforms.RandomApply([jitter], s.jitter_probability),
         "grayscale": transforms.RandomGrayscale(s.grayscale_probability),
@@ -142,7 +140,7 @@ def _transform(settings):
         ),
     }
     normalize = [] if s.mean is None else [transforms.Normalize(s.mean, s.std)]
-    steps = [named[name] for name in s.order if name in named]
+    steps = [named[name] for name in s.order]
     return transforms.Compose([*resize, *steps, transforms.ToTensor(), *normalize])
 
 

@@ -95,16 +95,13 @@ def _image_size(config):
 def _ours(config, images):
     sizes = {"num_examples": config.batch_size, "num_classes": 2, "axis_name": None}
     make_views = jax.jit(build.build(config, **sizes).make_views)
-    keys, images = (
-        jax.random.split(jax.random.key(config.seed), len(images)),
-        jax.device_put(images),
-    )
+    keys = jax.random.split(jax.random.key(config.seed), len(images))
+    images = jax.device_put(images)
+    views = jax.eval_shape(make_views, keys, images)
+    shapes = ", ".join(f"{view.dtype}{list(view.shape[1:])}" for view in views)
+    print(f"{len(images)} pictures uint8{list(images.shape[1:])} -> views {shapes}")
     start = time.perf_counter()
     compiled = make_views.lower(keys, images).compile()
-    shapes = ", ".join(
-        f"{v.dtype}{list(v.shape[1:])}" for v in jax.eval_shape(make_views, keys, images)
-    )
-    print(f"{len(images)} pictures uint8{list(images.shape[1:])} -> views {shapes}")
     print(f"compiled in {time.perf_counter() - start:.1f} s for {jax.devices()[0].platform}")
     return lambda: jax.block_until_ready(compiled(keys, images))
 
@@ -115,43 +112,36 @@ def _lightlys(config, images):
 
     torch.set_num_threads(1)
     views = [augmentation.preset_settings(**section) for section in config.views.values()]
-    transforms = [_transform(settings) for settings in views]
+    transforms = [_transform(settings, images.shape[1:3]) for settings in views]
     pictures = [Image.fromarray(image) for image in images]
     return lambda: [transform(picture) for picture in pictures for transform in transforms]
 
 
-def _transform(settings):
-    """The settings as torchvision's and lightly's transform of a Pillow image, as near as they go.
+def _transform(s, sides):
+    """The settings as a transform of Pillow images of these sides, by torchvision and lightly.
 
     Pillow always averages where it shrinks, and torchvision jitters colors in its own way.
     """
     from lightly import transforms as lightly
     from torchvision import transforms
 
-    s, named = settings, {}
     how = {"interpolation": transforms.InterpolationMode[s.method.upper()]}
-    if s.size is not None:
-        size = augmentation.height_and_width(s.size)
-        resize = transforms.Resize(size, **how)
-        named["crop"] = transforms.RandomResizedCrop(size, tuple(s.area), tuple(s.ratio), **how)
-    amounts = (s.brightness, s.contrast, s.saturation, s.hue)
-    jitter = [transforms.ColorJitter(*amounts)]
-    named |= {
+    size = sides if s.size is None else augmentation.height_and_width(s.size)
+    resize = [] if "crop" in s.order else [transforms.Resize(size, **how)]
+    jitter = transforms.ColorJitter(s.brightness, s.contrast, s.saturation, s.hue)
+    named = {
+        "crop": transforms.RandomResizedCrop(size, tuple(s.area), tuple(s.ratio), **how),
         "flip": transforms.RandomHorizontalFlip(s.flip_probability),
-        "jitter": transforms.RandomApply(jitter, s.jitter_probability),
+        "jitter": transforms.RandomApply([jitter], s.jitter_probability),
         "grayscale": transforms.RandomGrayscale(s.grayscale_probability),
         "blur": lightly.GaussianBlur(prob=s.blur_probability, sigmas=tuple(s.blur_sigma)),
         "solarize": lightly.RandomSolarization(
             s.solarize_probability, round(255 * s.solarize_threshold)
         ),
     }
-    steps = [named[name] for name in s.order if name in named]
-    if "crop" not in s.order and s.size is not None:
-        steps.insert(0, resize)
-    steps.append(transforms.ToTensor())
-    if s.mean is not None:
-        steps.append(transforms.Normalize(s.mean, s.std))
-    return transforms.Compose(steps)
+    normalize = [] if s.mean is None else [transforms.Normalize(s.mean, s.std)]
+    steps = [named[name] for name in s.order]
+    return transforms.Compose([*resize, *steps, transforms.ToTensor(), *normalize])
 
 
 def _report(seconds, num_images):

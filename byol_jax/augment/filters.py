@@ -45,7 +45,7 @@ def blur(
     if padding not in _PAD_MODES:
         raise ValueError(f"padding ({padding!r}) must be one of {', '.join(_PAD_MODES)}.")
     offsets = jnp.arange(kernel_size, dtype=jnp.float32) - kernel_size // 2
-    weights = jax.nn.softmax(-0.5 * (offsets / sigma) ** 2).astype(image.dtype)
+    weights = jax.nn.softmax(-0.5 * (offsets / sigma) ** 2)
     for axis in (0, 1):
         image = _filter(image, weights, axis, padding)
     return image

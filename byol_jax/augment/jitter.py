@@ -13,13 +13,12 @@ def _clipped(operation: Callable, **parameter: jax.Array | bool) -> Callable:
     return lambda image: jnp.clip(operation(image, **parameter), 0.0, 1.0)
 
 
-def _factor(key, strength, dtype):
-    drawn = jax.random.uniform(key, minval=max(0.0, 1.0 - strength), maxval=1.0 + strength)
-    return drawn.astype(dtype)
+def _factor(key: jax.Array, strength: float) -> jax.Array:
+    return jax.random.uniform(key, minval=max(0.0, 1.0 - strength), maxval=1.0 + strength)
 
 
-def _delta(key, strength, dtype):
-    return jax.random.uniform(key, minval=-strength, maxval=strength).astype(dtype)
+def _delta(key: jax.Array, strength: float) -> jax.Array:
+    return jax.random.uniform(key, minval=-strength, maxval=strength)
 
 
 def _order(key, count):
@@ -61,21 +60,19 @@ def random_color_jitter(
     """
     happens, order_key, *keys = jax.random.split(key, 6)
 
-    operations, dtype = [], image.dtype
+    operations = []
     if brightness and additive_brightness:
-        delta = _delta(keys[0], brightness, dtype)
-        operations.append(_clipped(color.add_brightness, delta=delta))
+        operations.append(_clipped(color.add_brightness, delta=_delta(keys[0], brightness)))
     elif brightness:
-        factor = _factor(keys[0], brightness, dtype)
-        operations.append(_clipped(color.scale_brightness, factor=factor))
+        operations.append(_clipped(color.scale_brightness, factor=_factor(keys[0], brightness)))
     if contrast:
-        how = {"factor": _factor(keys[1], contrast, dtype), "per_channel": per_channel_contrast}
+        how = {"factor": _factor(keys[1], contrast), "per_channel": per_channel_contrast}
         operations.append(_clipped(color.contrast, **how))
     if saturation and image.shape[-1] > 1:
-        how = {"factor": _factor(keys[2], saturation, dtype), "hsv": hsv_saturation}
+        how = {"factor": _factor(keys[2], saturation), "hsv": hsv_saturation}
         operations.append(_clipped(color.saturation, **how))
     if hue and image.shape[-1] == 3:
-        operations.append(_clipped(color.hue, delta=_delta(keys[3], hue, dtype)))
+        operations.append(_clipped(color.hue, delta=_delta(keys[3], hue)))
     order = _order(order_key, len(operations))
     change = functools.partial(_in_order, order, operations=operations)
     return chance.sometimes(happens, image, probability=probability, change=change)

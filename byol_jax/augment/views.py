@@ -14,9 +14,8 @@ class Settings(NamedTuple):
 
     An operation happens when `order` names it and its probability is above 0; the defaults leave
     out blur and solarize. None for `size` keeps the image's own, for blur_kernel_size takes a tenth
-    of the height, for mean and std does not normalize. dtype is float32 or bfloat16, of the view and
-    of the work on it once it is cut out: half the memory, and pixels of about 8 bits, as files have.
-    The rest is as in the `random_*` operations.
+    of the height, for mean and std does not normalize. dtype, float32 or bfloat16, is what the view
+    is rounded to when all is done. The rest is as in the `random_*` operations.
     """
 
     size: int | Sequence[int] | None = None
@@ -48,7 +47,7 @@ class Settings(NamedTuple):
 
 
 def _crop(key, image, s):
-    cut = geometry.random_resized_crop(
+    return geometry.random_resized_crop(
         key,
         image,
         size=image.shape[:2] if s.size is None else s.size,
@@ -58,7 +57,6 @@ def _crop(key, image, s):
         method=s.method,
         antialias=s.antialias,
     )
-    return cut.astype(s.dtype)
 
 
 def _flip(key, image, s):
@@ -128,17 +126,15 @@ def _check(settings: Settings) -> None:
 
 def _make_view(key, image, *, settings):
     image = color.to_float(image)
-    if "crop" not in settings.order:
-        if settings.size is not None:
-            how = {"method": settings.method, "antialias": settings.antialias}
-            image = geometry.resize(image, size=settings.size, **how)
-        image = image.astype(settings.dtype)
+    if "crop" not in settings.order and settings.size is not None:
+        how = {"method": settings.method, "antialias": settings.antialias}
+        image = geometry.resize(image, size=settings.size, **how)
     for name in settings.order:
         own = jax.random.fold_in(key, _NUMBERS[name])
         image = _OPERATIONS[name](own, image, settings)
-    if settings.mean is None:
-        return image
-    return color.normalize(image, mean=settings.mean, std=settings.std)
+    if settings.mean is not None:
+        image = color.normalize(image, mean=settings.mean, std=settings.std)
+    return image.astype(settings.dtype)
 
 
 def pipeline(**settings) -> Callable[[jax.Array, jax.Array], jax.Array]:

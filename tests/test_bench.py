@@ -8,12 +8,13 @@ from absl import app
 
 from byol_jax import bench, main
 from byol_jax import config as fields
+from byol_jax.bench import reading, timing, views
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(bench, "_SECONDS", 0.0)
-    monkeypatch.setattr(bench, "_PIXELS", 8 * 20**2)
+    monkeypatch.setattr(timing, "SECONDS", 0.0)
+    monkeypatch.setattr(views, "_PIXELS", 8 * 20**2)
 
 
 def _config():
@@ -31,7 +32,7 @@ def test_bench_augment_tells_images_per_second_and_how_to_compare(quick, monkeyp
     def missing(config, images):
         raise ModuleNotFoundError("no torch", name="torch")
 
-    monkeypatch.setattr(bench, "_lightlys", missing)
+    monkeypatch.setattr(views, "_lightlys", missing)
     rates = bench.augment(_config())
     assert list(rates) == ["byol_jax"] and rates["byol_jax"] > 0
     printed = capsys.readouterr().out
@@ -41,25 +42,40 @@ def test_bench_augment_tells_images_per_second_and_how_to_compare(quick, monkeyp
 
 def test_the_ratio_is_the_median_of_rounds_that_alternate(quick, monkeypatch, capsys):
     turns = []
-    monkeypatch.setattr(bench, "_ours", lambda *_: lambda: turns.append("ours"))
-    monkeypatch.setattr(bench, "_lightlys", lambda *_: lambda: turns.append("theirs"))
+    monkeypatch.setattr(views, "_ours", lambda *_: lambda: turns.append("ours"))
+    monkeypatch.setattr(views, "_lightlys", lambda *_: lambda: turns.append("theirs"))
     rates = bench.augment(_config())
-    assert turns == ["ours", "theirs"] * (1 + bench._ROUNDS)
+    assert turns == ["ours", "theirs"] * (1 + timing.ROUNDS)
     assert list(rates) == ["byol_jax", "lightly", "ratio"]
-    bench._report({"byol_jax": [1.0, 2.0, 9.0], "lightly": [3.0, 4.0, 9.0]}, 10)
-    assert "ratio 2.00, median of 7 rounds, 1.00 to 3.00" in capsys.readouterr().out
+    timing.report({"byol_jax": [1.0, 2.0, 9.0], "lightly": [3.0, 4.0, 9.0]}, 10, "images/s")
+    assert "ratio 2.00, median of 3 rounds, 1.00 to 3.00" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("crops", ["host", "device"])
+def test_bench_input_reads_what_a_step_gets(crops, quick, monkeypatch, capsys):
+    def missing(*_):
+        raise ModuleNotFoundError("no torch", name="torch")
+
+    monkeypatch.setattr(reading, "_torchvisions", missing)
+    config = _config()
+    config.data.crops, config.data.image_size = crops, None
+    rates = bench.read(config)
+    assert list(rates) == ["byol_jax"] and rates["byol_jax"] > 0
+    printed = capsys.readouterr().out
+    assert "torch is missing" in printed
+    assert f"10,000 pictures, read {'2 crops of each' if crops == 'host' else 'whole'}" in printed
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux has it")
 def test_one_core_is_given_back():
     before = os.sched_getaffinity(0)
-    with bench.one_core():
+    with timing.one_core():
         assert len(os.sched_getaffinity(0)) == 1
     assert os.sched_getaffinity(0) == before
 
 
 def test_pictures_are_smooth():
-    pictures = bench.smooth_images(4, (40, 32)).astype(np.float32)
+    pictures = views.smooth_images(4, (40, 32)).astype(np.float32)
     assert pictures.shape == (4, 40, 32, 3) and pictures.std() > 30
     assert np.abs(np.diff(pictures, axis=1)).mean() < pictures.std() / 3
 
@@ -67,12 +83,12 @@ def test_pictures_are_smooth():
 def test_a_view_in_torchvision_has_the_size_and_the_operations(monkeypatch):
     pytest.importorskip("torchvision")
     pytest.importorskip("lightly")
-    calls = bench._lightlys(_config(), bench.smooth_images(2, (20, 20)))
+    calls = views._lightlys(_config(), views.smooth_images(2, (20, 20)))
     assert [tuple(view.shape) for view in calls()] == [(3, 12, 12)] * 4
 
 
 def test_bench_wants_its_second_word(monkeypatch):
     monkeypatch.setattr(main, "_CONFIG", type("Flag", (), {"value": _config()}))
     for words in ([], ["augmnt"], ["augment", "more"]):
-        with pytest.raises(app.UsageError, match="bench takes one of augment"):
+        with pytest.raises(app.UsageError, match="bench takes one of input, augment"):
             main._main(["byol_jax", "bench", *words])

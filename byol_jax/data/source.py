@@ -54,7 +54,7 @@ class Source:
 
     def take(self, index: np.ndarray) -> dict[str, np.ndarray]:
         """The examples at index [B]: image [B, H, W, C], index int32, label int32 if any."""
-        records = self._read(index)
+        records = self.read(index)
         image = np.empty((len(records), *self.image_shape), self.dtype)
         for row, record in zip(image, records, strict=True):
             row[...] = images.fit(self._decode(record["image"]), self.image_shape[:2])
@@ -64,13 +64,14 @@ class Source:
         self, index: np.ndarray, generators: Sequence[np.random.Generator], views: crops.Crops
     ) -> dict[str, np.ndarray]:
         """As `take`, but image [B, V, h, w, C]: random crops of each picture in its full size."""
-        records = self._read(index)
+        records = self.read(index)
         image = np.empty((len(records), len(views.boxes), *views.size, self.num_channels), np.uint8)
         for row, record, generator in zip(image, records, generators, strict=True):
             row[...] = crops.draw(record["image"], generator, views, channels=self.num_channels)
         return self._example(index, records, image)
 
-    def _read(self, index):
+    def read(self, index: np.ndarray) -> list[dict]:
+        """The records at index [B] as they are stored."""
         return self._records.__getitems__([int(i) for i in index])
 
     def _decode(self, image):

@@ -1,10 +1,6 @@
-"""How fast a part of an experiment runs here: python -m byol_jax bench augment --config=FILE."""
+"""How many images a second become views: python -m byol_jax bench augment --config=FILE."""
 
-import contextlib
-import os
-import statistics
 import time
-from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
@@ -12,9 +8,8 @@ from ml_collections import ConfigDict
 
 from byol_jax import augment as augmentation
 from byol_jax import build
+from byol_jax.bench import timing
 
-_ROUNDS = 7
-_SECONDS = 0.3  # of a measurement: the work is repeated so long
 _PIXELS = 2**20  # of a batch
 
 
@@ -28,17 +23,14 @@ def augment(config: ConfigDict) -> dict[str, float]:
     """
     sides = augmentation.height_and_width(_image_size(config))
     images = smooth_images(max(8, min(256, _PIXELS // (sides[0] * sides[1]))), sides)
-    with one_core():
+    with timing.one_core():
         calls = {"byol_jax": _ours(config, images)}
         try:
             calls["lightly"] = _lightlys(config, images)
         except ImportError as error:
             print(f"without lightly, for {error.name} is missing: pip install 'byol_jax[parity]'")
-        seconds = alternate(calls)
-    return _report(seconds, len(images))
-
-
-BENCHES = {"augment": augment}
+        seconds = timing.alternate(calls)
+    return timing.report(seconds, len(images), "images/s of one core, all views of each")
 
 
 def smooth_images(count: int, sides: tuple[int, int], seed: int = 0) -> np.ndarray:
@@ -47,40 +39,6 @@ def smooth_images(count: int, sides: tuple[int, int], seed: int = 0) -> np.ndarr
     coarse = rng.uniform(0, 255, (count, 8, 8, 3)).astype(np.float32)
     fine = np.asarray(jax.image.resize(coarse, (count, *sides, 3), "cubic"))
     return np.clip(fine + rng.normal(0, 4, fine.shape), 0, 255).astype(np.uint8)
-
-
-@contextlib.contextmanager
-def one_core() -> Iterator[None]:
-    """Keeps the threads that start within to one core, where the system can (Linux)."""
-    if not hasattr(os, "sched_setaffinity"):
-        print("this system does not keep a process to one core: threads may use all.")
-        yield
-        return
-    cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(cores)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, cores)
-
-
-def alternate(calls: dict[str, Callable[[], None]]) -> dict[str, list[float]]:
-    """The seconds of a call, by name, in rounds that give every name its turn; the first is free."""
-    seconds = {name: [] for name in calls}
-    for number in range(_ROUNDS + 1):
-        for name, call in calls.items():
-            taken = _seconds(call)
-            if number:
-                seconds[name].append(taken)
-    return seconds
-
-
-def _seconds(call):
-    start, repeats = time.perf_counter(), 0
-    while (passed := time.perf_counter() - start) < _SECONDS or not repeats:
-        call()
-        repeats += 1
-    return passed / repeats
 
 
 def _image_size(config):
@@ -93,8 +51,7 @@ def _image_size(config):
 
 
 def _ours(config, images):
-    sizes = {"num_examples": config.batch_size, "num_classes": 2, "axis_name": None}
-    make_views = jax.jit(build.build(config, **sizes).make_views)
+    make_views = jax.jit(build.make_views(config.views))
     keys = jax.random.split(jax.random.key(config.seed), len(images))
     images = jax.device_put(images)
     views = jax.eval_shape(make_views, keys, images)
@@ -142,17 +99,3 @@ def _transform(s, sides):
     normalize = [] if s.mean is None else [transforms.Normalize(s.mean, s.std)]
     steps = [named[name] for name in s.order]
     return transforms.Compose([*resize, *steps, transforms.ToTensor(), *normalize])
-
-
-def _report(seconds, num_images):
-    rates = {}
-    for name, each in seconds.items():
-        rates[name] = num_images / statistics.median(each)
-        print(f"{name:9}{rates[name]:10,.0f} images/s of one core, all views of each")
-    if "lightly" in seconds:
-        ratios = sorted(b / a for a, b in zip(seconds["byol_jax"], seconds["lightly"], strict=True))
-        rates["ratio"] = statistics.median(ratios)
-        print(
-            f"ratio {rates['ratio']:.2f}, median of {_ROUNDS} rounds, {ratios[0]:.2f} to {ratios[-1]:.2f}"
-        )
-    return rates

@@ -247,7 +247,7 @@ def test_a_mistyped_field_names_the_nearest():
 
 def test_commands_say_what_they_need():
     done = _command("trian")
-    assert done.returncode != 0 and "train, evaluate, prepare" in done.stdout + done.stderr
+    assert done.returncode != 0 and "train, evaluate, preview, prepare" in done.stdout + done.stderr
     done = _command("train")
     assert done.returncode != 0 and "--config and --workdir" in done.stdout + done.stderr
 

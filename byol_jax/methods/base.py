@@ -45,12 +45,13 @@ class Method(NamedTuple):
 
 
 def init_chain(key: jax.Array, nets: dict[str, networks.Network], x: chex.ArrayTree):
-    """Initialises networks that feed each other, in order: (params, stats), a dict of each."""
-    params, stats = {}, {}
+    """Initialises networks that feed each other, in order: (params, stats, outputs), dicts by name."""
+    params, stats, outputs = {}, {}, {}
     for name, net_key in zip(nets, jax.random.split(key, len(nets)), strict=True):
         params[name], stats[name] = nets[name].init(net_key, x)
         x, _ = nets[name].apply(params[name], stats[name], x, train=False)
-    return params, stats
+        outputs[name] = x
+    return params, stats, outputs
 
 
 def apply_chain(nets: dict[str, networks.Network], params, stats, x):
@@ -72,13 +73,6 @@ def apply_views(nets: dict[str, networks.Network], params, stats, views):
         outputs, stats = apply_chain(nets, params, stats, view)
         seen.append(outputs)
     return {name: stack_views([outputs[name] for outputs in seen]) for name in nets}, stats
-
-
-def output_shape(nets: dict[str, networks.Network], params, stats, x) -> tuple[int, ...]:
-    """The shape of what the last of the networks gives."""
-    for name, net in nets.items():
-        x, _ = net.apply(params[name], stats[name], x, train=False)
-    return x.shape
 
 
 def target_stats(kind: str, old, own, online, *, decay: float):

@@ -6,7 +6,6 @@ The online network predicts, from one view, what a slowly moving target network 
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 
 from byol_jax import ema, losses, networks
 from byol_jax.methods import base
@@ -51,14 +50,13 @@ def byol(
 
     def init(key, views):
         online_key, predictor_key, target_key = jax.random.split(key, 3)
-        target, target_stats = base.init_chain(online_key, target_nets, views[0])
+        target, target_stats, outputs = base.init_chain(online_key, target_nets, views[0])
         params, stats = dict(target), {**target_stats, "target": target_stats}
         if separate_target:
-            target, _ = base.init_chain(target_key, target_nets, views[0])
+            target, _, _ = base.init_chain(target_key, target_nets, views[0])
         if predictor is not None:
-            shape = base.output_shape(target_nets, params, stats, views[0])
             params["predictor"], stats["predictor"] = predictor.init(
-                predictor_key, jnp.zeros(shape)
+                predictor_key, outputs["projector"]
             )
         return params, stats, target
 

@@ -35,9 +35,8 @@ def cpc(
 
     def init(key, views):
         net_key, weight_key = jax.random.split(key)
-        params, stats = base.init_chain(net_key, nets, views[0])
-        grid = base.output_shape({"encoder": patchwise}, params, stats, views[0])
-        seen = base.output_shape(nets, params, stats, views[0])
+        params, stats, outputs = base.init_chain(net_key, nets, views[0])
+        grid, seen = outputs["encoder"].shape, outputs["context"].shape
         _check(offsets, grid[1])
         shape = (len(offsets), seen[-1], grid[-1])
         weights = jax.random.normal(weight_key, shape) / shape[1] ** 0.5

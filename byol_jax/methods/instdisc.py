@@ -38,8 +38,8 @@ def instdisc(
 
     def init(key, views):
         net_key, bank_key = jax.random.split(key)
-        params, stats = base.init_chain(net_key, nets, views[0])
-        shape = base.output_shape(nets, params, stats, views[0])
+        params, stats, outputs = base.init_chain(net_key, nets, views[0])
+        shape = outputs["projector"].shape
         bank = memory_bank.create(bank_key, num_examples, shape[-1])
         return params, stats, Memory(bank, jnp.float32(0.0))
 

@@ -45,8 +45,8 @@ def moco(
 
     def init(key, views):
         net_key, queue_key = jax.random.split(key)
-        params, stats = base.init_chain(net_key, nets, views[0])
-        shape = base.output_shape(nets, params, stats, views[0])
+        params, stats, outputs = base.init_chain(net_key, nets, views[0])
+        shape = outputs["projector"].shape
         queue = ring_buffer.create(queue_key, capacity, shape[-1])
         return params, {**stats, "target": stats}, Memory(params, queue)
 

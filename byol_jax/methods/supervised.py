@@ -14,7 +14,7 @@ def supervised(
     nets = {"encoder": encoder, "projector": projector}
 
     def init(key, views):
-        params, stats = base.init_chain(key, nets, views[0])
+        params, stats, _ = base.init_chain(key, nets, views[0])
         return params, stats, ()
 
     def forward(params, stats, memory, views, key):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from byol_jax.augment import color, filters, geometry, jitter
 
@@ -163,7 +164,11 @@ def batched(
     """
 
     def one_by_one(keys, images):
-        return jax.lax.map(lambda pair: view(*pair), (keys, images))
+        dtype = jax.eval_shape(view, keys[0], images[0]).dtype
+        # XLA:CPU writes into a bfloat16 array by converting all of it, for every image anew.
+        wide = jnp.float32 if dtype == jnp.bfloat16 else dtype
+        made = jax.lax.map(lambda pair: view(*pair).astype(wide), (keys, images))
+        return made.astype(dtype)
 
     def views(keys: jax.Array, images: jax.Array) -> jax.Array:
         how = {"cpu": one_by_one, "default": jax.vmap(view)}

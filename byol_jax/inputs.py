@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from byol_jax import build, data
+from byol_jax import data, views
 
 MODES = ("auto", "resident", "streamed")
 CROPS = ("auto", "device", "host")
@@ -63,7 +63,7 @@ def _host_crops(config, source):
     if config.data.crops == "auto" and not is_large:
         return None
     try:
-        return build.host_crops(config, source.dtype, source.num_channels)
+        return views.host_crops(config, source.dtype, source.num_channels)
     except ValueError:
         if config.data.crops == "host":
             raise

@@ -7,7 +7,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image, ImageDraw
 
-from byol_jax import build, data, inputs, randomness
+from byol_jax import data, inputs, randomness, views
 
 _GAP, _HEADER = 2, 12  # pixels
 _SHOWN = 160  # pixels to which smaller views are magnified, a whole number of times
@@ -21,7 +21,7 @@ def preview(config: ConfigDict, out: str, *, num_images: int = 6, num_draws: int
     if Path(out).suffix.lower() not in Image.registered_extensions():
         raise ValueError(f"--out={out} must end in .png, .jpg or another of Pillow's formats.")
     source = _open(config, config.data.image_size)
-    size = next(iter(build.view_settings(config.views).values())).size
+    size = next(iter(views.settings_of(config).values())).size
     whole = _open(config, size) if source.sizes_differ and not config.data.image_size else source
     chosen = np.linspace(0, len(source) - 1, min(num_images, len(source))).astype(np.int32)
     columns = [_shown(whole.take(chosen)["image"]), *_draws(config, source, chosen, num_draws)]
@@ -41,7 +41,7 @@ def _open(config, image_size):
 def _draws(config, source, chosen, num_draws):
     """The columns: all draws of the first view, then of the next."""
     way = inputs.choose(config, source)
-    make_views = jax.jit(build.make_views(config.views, cropped=way.crops is not None))
+    make_views = jax.jit(views.make_views(config, cropped=way.crops is not None))
     read = data.Reader(source, way.crops, config.seed)
     rows = np.arange(len(chosen), dtype=np.int32)
     draws = [
@@ -53,7 +53,7 @@ def _draws(config, source, chosen, num_draws):
     ]
     return [
         _shown(step[number], settings.mean, settings.std)
-        for number, settings in enumerate(build.view_settings(config.views).values())
+        for number, settings in enumerate(views.settings_of(config).values())
         for step in draws
     ]
 

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from byol_jax import augment, build, randomness
+from byol_jax import augment, randomness, views
+from byol_jax import config as fields
 from byol_jax.augment import jitter
 
 RARE = 1e-6
@@ -178,7 +179,9 @@ def _shifts(make_views, steps, rows):
 
 def test_views_examples_and_steps_are_drawn_apart():
     view = {"name": "plain", "order": ("jitter",), "jitter_probability": 1.0, "contrast": 0.0}
-    shifts = _shifts(build.make_views({"first": view, "second": view}), steps=100, rows=100)
+    config = fields.default()
+    config.views = {"first": view, "second": view}
+    shifts = _shifts(views.make_views(config), steps=100, rows=100)
     assert_distributed(shifts.ravel(), stats.uniform(-0.4, 0.8))
     assert_uncorrelated(shifts[..., 0].ravel(), shifts[..., 1].ravel())  # the two views
     assert_uncorrelated(shifts[:, 1:].ravel(), shifts[:, :-1].ravel())  # neighbouring examples

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from byol_jax import build, data, inputs, train
 from byol_jax import config as fields
+from byol_jax import data, inputs, train, views
 
 
 def _pictures(folder, sizes):
@@ -81,10 +81,9 @@ def test_views_of_crops_are_the_views_without_their_crop():
     for view in config.views.values():
         view.update(still)
     crops = np.random.default_rng(0).integers(0, 256, (3, 2, 16, 16, 3), dtype=np.uint8)
-    make_views = build.make_views(config.views, cropped=True)
-    views = make_views(jax.random.split(jax.random.key(0), 3), crops)
+    made = views.make_views(config, cropped=True)(jax.random.split(jax.random.key(0), 3), crops)
     for number in range(2):
-        np.testing.assert_allclose(views[number], crops[:, number] / 255, atol=1e-6)
+        np.testing.assert_allclose(made[number], crops[:, number] / 255, atol=1e-6)
 
 
 def test_pictures_of_any_size_train_without_an_image_size(tmp_path):

@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image
 
 from byol_jax import data
-from byol_jax.data import convert
+from byol_jax.data.preparation import convert
 
 
 def _good(folder):

@@ -11,11 +11,12 @@ import pytest
 from tensorflow_datasets.proto import tf_example_pb2
 
 from byol_jax import data
-from byol_jax.data import convert, images
+from byol_jax.data import images
+from byol_jax.data.preparation import convert
 
 
 def test_a_process_that_reads_pictures_loads_nothing_heavy():
-    code = "import sys, byol_jax.data.convert; print(*sys.modules)"
+    code = "import sys, byol_jax.data.preparation.convert; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     heavy = {"jax", "flax", "grain", "tensorflow_datasets", "tifffile"}
     assert not heavy & set(done.stdout.split())

@@ -5,7 +5,7 @@ import io
 import numpy as np
 from ml_collections import ConfigDict
 
-from byol_jax import augment, build, data, inputs
+from byol_jax import augment, data, inputs, views
 from byol_jax.bench import timing
 
 _BATCH, _BATCHES = 32, 8
@@ -63,7 +63,7 @@ def _torchvisions(source, way, config, batches):
 
     torch.set_num_threads(1)
     crops = []
-    for s in build.view_settings(config.views).values() if way.crops else ():
+    for s in views.settings_of(config).values() if way.crops else ():
         how = {"interpolation": transforms.InterpolationMode[s.method.upper()]}
         size = augment.height_and_width(s.size)
         crops.append(transforms.RandomResizedCrop(size, tuple(s.area), tuple(s.ratio), **how))
@@ -74,8 +74,7 @@ def _torchvisions(source, way, config, batches):
             for record in source.read(index):
                 with Image.open(io.BytesIO(record["image"])) as file:
                     picture = file.convert(mode)
-                views = [crop(picture) for crop in crops] or [picture]
-                for view in views:
+                for view in [crop(picture) for crop in crops] or [picture]:
                     np.asarray(view)
 
     return call

@@ -7,7 +7,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from byol_jax import augment as augmentation
-from byol_jax import build
+from byol_jax import views as configured
 from byol_jax.bench import timing
 
 _PIXELS = 2**20  # of a batch
@@ -43,15 +43,15 @@ def smooth_images(count: int, sides: tuple[int, int], seed: int = 0) -> np.ndarr
 
 def _image_size(config):
     """The side of the stored pictures; where they differ, that of the first view."""
-    first = dict(next(iter(config.views.values())))
-    size = config.data.image_size or augmentation.preset_settings(**first).size
+    first = next(iter(configured.settings_of(config).values()))
+    size = config.data.image_size or first.size
     if size is None:
         raise ValueError("the config has neither data.image_size nor a view's size; give one.")
     return size
 
 
 def _ours(config, images):
-    make_views = jax.jit(build.make_views(config.views))
+    make_views = jax.jit(configured.make_views(config))
     keys = jax.random.split(jax.random.key(config.seed), len(images))
     images = jax.device_put(images)
     views = jax.eval_shape(make_views, keys, images)
@@ -68,7 +68,7 @@ def _lightlys(config, images):
     from PIL import Image
 
     torch.set_num_threads(1)
-    views = [augmentation.preset_settings(**section) for section in config.views.values()]
+    views = configured.settings_of(config).values()
     transforms = [_transform(settings, images.shape[1:3]) for settings in views]
     pictures = [Image.fromarray(image) for image in images]
     return lambda: [transform(picture) for picture in pictures for transform in transforms]

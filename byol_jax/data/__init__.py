@@ -9,11 +9,11 @@ _HOMES = {
     "Crops": "crops",
     "Prefetch": "prefetch",
     "Reader": "source",
-    "Report": "outcome",
+    "Report": "preparation.outcome",
     "Source": "source",
     "batches": "loader",
     "open_source": "source",
-    "prepare": "preparation",
+    "prepare": "preparation.prepare",
 }
 __all__ = ["Crops", "Prefetch", "Reader", "Report", "Source", "batches", "open_source", "prepare"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 from etils import epath
 
-from byol_jax.data import tfrecord
+from byol_jax.data.preparation import tfrecord
 
 EMBEDDED = Path(__file__).parent / "embedded"
 

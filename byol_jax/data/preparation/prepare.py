@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from byol_jax.data import convert, idx, outcome, pictures, tfrecord
+from byol_jax.data.preparation import convert, idx, outcome, pictures, tfrecord
 
 DUPLICATES = ("drop", "keep")
 

@@ -16,7 +16,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from PIL import Image
 
-from byol_jax.data import images, processes
+from byol_jax.data import images
+from byol_jax.data.preparation import processes
 
 PART = 100  # pictures: few enough to lose little by an interrupt
 

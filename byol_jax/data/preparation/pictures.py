@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from byol_jax.data import choose, convert, folder, outcome, write
-from byol_jax.data.convert import Work
+from byol_jax.data.preparation import choose, convert, folder, outcome, write
+from byol_jax.data.preparation.convert import Work
 
 
 class Options(NamedTuple):

@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from byol_jax.data import folder, images
-from byol_jax.data.convert import Converted
-from byol_jax.data.write import is_encoded
+from byol_jax.data import images
+from byol_jax.data.preparation import folder
+from byol_jax.data.preparation.convert import Converted
+from byol_jax.data.preparation.write import is_encoded
 
 
 class Choice(NamedTuple):

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from byol_jax.data import convert, write
-from byol_jax.data.convert import Work
-from byol_jax.data.outcome import Report
+from byol_jax.data.preparation import convert, write
+from byol_jax.data.preparation.convert import Work
+from byol_jax.data.preparation.outcome import Report
 
 
 def is_here(source: Path) -> bool:

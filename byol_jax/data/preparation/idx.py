@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from byol_jax.data import convert, images, write
-from byol_jax.data.convert import Work
-from byol_jax.data.outcome import Report
+from byol_jax.data import images
+from byol_jax.data.preparation import convert, write
+from byol_jax.data.preparation.convert import Work
+from byol_jax.data.preparation.outcome import Report
 
 _SPLITS = {"train": "train", "t10k": "test", "test": "test"}  # by what the files' names start with
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
-from byol_jax.data.convert import Work
-from byol_jax.data.outcome import Report
+from byol_jax.data.preparation.convert import Work
+from byol_jax.data.preparation.outcome import Report
 
 Read = Callable[[], Iterator[dict]]  # the examples of a split: image (bytes or array), label if any
 

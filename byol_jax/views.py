@@ -1,0 +1,108 @@
+"""The views of a config: from its sections to functions of a batch, on the device and on the host."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from byol_jax import augment, data, sections
+
+
+def settings_of(config: ConfigDict) -> dict[str, augment.Settings]:
+    """The settings of each of config.views; raises ValueError where there are none."""
+    if not config.views:
+        raise ValueError("config.views is empty; give one section per view, each with a name.")
+    return {name: _settings(f"views.{name}", given) for name, given in config.views.items()}
+
+
+def _settings(section, given):
+    arguments = dict(given)
+    name = arguments.pop("name", None)
+    if name not in augment.PRESETS:
+        raise ValueError(
+            f"unknown {section} {name!r}{sections.near(name, augment.PRESETS)}; "
+            f"config.{section}.name is one of {', '.join(sorted(augment.PRESETS))}."
+        )
+    for argument in arguments:
+        sections.check_argument(section, name, argument, ["strength", *augment.Settings._fields])
+    return augment.preset_settings(name, **arguments)
+
+
+def make_views(config: ConfigDict, *, cropped: bool = False) -> Callable:
+    """The function of build.Parts; cropped: its images are [B, V, h, w, C], cut out already."""
+    chosen = list(settings_of(config).values())
+    if cropped:
+        orders = [tuple(name for name in s.order if name != "crop") for s in chosen]
+        chosen = [s._replace(order=order) for s, order in zip(chosen, orders, strict=True)]
+    views = [augment.batched(augment.pipeline(**settings._asdict())) for settings in chosen]
+
+    def make(keys, images):
+        def draw(number, view):
+            view_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, jnp.uint32(number))
+            return view(view_keys, images[:, number] if cropped else images)
+
+        return tuple(draw(number, view) for number, view in enumerate(views))
+
+    return make
+
+
+def host_crops(config: ConfigDict, dtype: np.dtype, num_channels: int) -> data.Crops:
+    """What the host has to cut for config.views.
+
+    Raises ValueError where it cannot: it cuts first of all, crops of one size, by one method, out of
+    pictures in grey or RGB of 8 bits.
+    """
+    views = settings_of(config)
+    shared = {(s.size, s.method, s.antialias) for s in views.values()}
+    problems = {
+        f"the pictures have {num_channels} channels of {dtype}": dtype != "uint8"
+        or num_channels not in (1, 3),
+        "a view does not begin with its crop": any(
+            s.order[:1] != ("crop",) for s in views.values()
+        ),
+        "a view has no size": any(s.size is None for s in views.values()),
+        "the views differ in size, method or antialias": len(shared) > 1,
+    }
+    for problem, is_there in problems.items():
+        if is_there:
+            raise ValueError(
+                f"the host cannot crop, since {problem}; set data.crops='device', and "
+                "data.image_size where pictures differ in size."
+            )
+    ((size, method, antialias),) = shared
+    boxes = tuple(
+        {"area": tuple(s.area), "ratio": tuple(s.ratio), "attempts": s.crop_attempts}
+        for s in views.values()
+    )
+    return data.Crops(boxes, augment.height_and_width(size), method, antialias)
+
+
+def check_channels(config: ConfigDict, channels: int) -> None:
+    """Hue is there in RGB alone, and a mean has a number for every channel or one for all."""
+    name, settings = config.data.name, settings_of(config)
+    for view, s in settings.items():
+        turns = s.hue if "jitter" in s.order and s.jitter_probability > 0 else 0.0
+        if turns and channels != 3:
+            raise ValueError(
+                f"views.{view} turns the hue by up to {turns:g}, which is there in RGB alone, and "
+                f"the pictures of {name!r} have {channels} channels; set config.views.{view}.hue = "
+                "0 in the config file."
+            )
+    means = {f"views.{view}": s.mean for view, s in settings.items()}
+    means["evaluate.view"] = config.evaluate.view.get("mean")
+    for section, mean in means.items():
+        if mean is not None and len(mean) not in (1, channels):
+            raise ValueError(
+                f"{section} subtracts a mean of {len(mean)} numbers, and the pictures of {name!r} "
+                f"have {channels} channels; set config.{section}.mean and config.{section}.std to "
+                "one number, as in (0.5,), to one per channel, or to None."
+            )
+
+
+def evaluation_view(config: ConfigDict) -> Callable:
+    """The function of build.Parts, for config.evaluate.view and the first of config.views."""
+    first = next(iter(config.views.values()))
+    shared = {key: first[key] for key in ("size", "mean", "std") if key in first}
+    return jax.vmap(augment.evaluation_view(**{**shared, **config.evaluate.view}))

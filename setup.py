@@ -25,6 +25,7 @@ setuptools.setup(
         "array-record>=0.8.1",
         "chex>=0.1.90",
         "cykooz-resizer>=4.0.1; platform_machine != 'aarch64'",  # no wheel there; see data/crops.py
+        "etils[epath]>=1.12.2",
         "flax>=0.12.7",
         "grain>=0.2.13",
         "importlib_resources>=6.0",

@@ -44,7 +44,7 @@ def _builder(name, data_dir):
         embedded = ", ".join(sorted(f.name for f in EMBEDDED.iterdir() if f.is_dir()))
         raise ValueError(
             f"unknown data set {name!r}: there are {embedded} in the package, folders that "
-            f"`byol_jax prepare` made (there is none at {folder.absolute()}), and the names of "
+            f"`byol_jax prepare` made (there is none at {folder.resolve()}), and the names of "
             f"TFDS{', such as ' + ', '.join(near) if near else ''}; change data.name."
         )
     _refuse_tfrecord(epath.Path(tfds.builder(name, data_dir=data_dir).data_dir))

@@ -1,15 +1,16 @@
 """The losses of self-supervised learning, as functions of arrays.
 
 Each gives one number per example, [B], and hides nothing: no mean, no stop_gradient, no queue.
-Similarities are taken between l2-normalized rows where the docstring says so.
+Similarities are taken between l2-normalized rows where the docstring says so. The contrastive
+ones compute in float32 at least, and hold no more logits together than log_sum_exp allows, so that
+a batch or a queue costs its rows' memory, not its pairs'.
 """
 
 import chex
 import jax
 import jax.numpy as jnp
-import optax
 
-from byol_jax import collectives
+from byol_jax import collectives, log_sum_exp
 
 
 def l2_normalize(x: jax.Array, *, eps: float = 1e-12) -> jax.Array:
@@ -38,18 +39,16 @@ def nt_xent(
     """
     chex.assert_rank(a, 2)
     chex.assert_equal_shape([a, b])
-    a, b = l2_normalize(a), l2_normalize(b)
+    a, b = l2_normalize(_at_least_float32(a)), l2_normalize(_at_least_float32(b))
     all_a, all_b = collectives.all_gather((a, b), axis_name)  # [N, D] each
     own = collectives.row_index(len(a), axis_name)
-    is_self = own[:, None] == jnp.arange(len(all_a), dtype=own.dtype)[None, :]  # [B, N]
-
-    def direction(rows, others, same):
-        across = rows @ others.T / temperature  # [B, N]
-        within = jnp.where(is_self, -jnp.inf, rows @ same.T / temperature)
-        logits = jnp.concatenate([across, within], axis=1)  # [B, 2N]
-        return optax.softmax_cross_entropy_with_integer_labels(logits, own)
-
-    return (direction(a, all_b, all_a) + direction(b, all_a, all_b)) / 2.0
+    total = log_sum_exp.over_rows(
+        jnp.concatenate([a, b]) / temperature,  # [2B, D]
+        jnp.concatenate([all_a, all_b]),  # [2N, D]
+        excluded=jnp.concatenate([own, own + len(all_a)]),
+    )
+    positive = jnp.sum(a * b, axis=-1) / temperature
+    return (total[: len(a)] + total[len(a) :]) / 2.0 - positive
 
 
 def info_nce(
@@ -62,24 +61,27 @@ def info_nce(
     """
     chex.assert_equal_shape([queries, positives])
     chex.assert_shape(negatives, (None, queries.shape[-1]))
-    positive = jnp.sum(queries * positives, axis=-1, keepdims=True)  # [B, 1]
-    logits = jnp.concatenate([positive, queries @ negatives.T], axis=1) / temperature  # [B, 1 + K]
-    return jax.nn.logsumexp(logits, axis=1) - logits[:, 0]
+    queries = _at_least_float32(queries) / temperature
+    positive = jnp.sum(queries * _at_least_float32(positives), axis=-1)
+    negative = log_sum_exp.over_rows(queries, _at_least_float32(negatives))
+    return jax.nn.softplus(negative - positive)
 
 
 def instance_softmax(
     queries: jax.Array, rows: jax.Array, index: jax.Array, *, temperature: float
 ) -> jax.Array:
-    """Cross-entropy of telling rows[index[i]] from all other rows for query i: [B], at least 0.
+    """Cross-entropy of telling rows[index[i]] from all other rows for query i: [B].
 
-    queries are [B, D], rows [N, D], index int [B] in [0, N); similarity is the inner product. The
-    exact softmax of instance discrimination (Wu et al. 2018, equation 2) over the bank, CPC's
-    InfoNCE over the batch (van den Oord et al. 2018, equation 4) with queries @ W, and MoCo v3's.
+    queries are [B, D], rows [N, D], index int [B] in [0, N); similarity is the inner product. At
+    least 0 but for rounding. The exact softmax of instance discrimination (Wu et al. 2018, equation
+    2) over the bank, CPC's InfoNCE over the batch (van den Oord et al. 2018, equation 4) with
+    queries @ W, and MoCo v3's.
     """
     chex.assert_rank([queries, rows, index], [2, 2, 1])
     chex.assert_equal_shape_prefix([queries, index], 1)
-    logits = queries @ rows.T / temperature  # [B, N]
-    return optax.softmax_cross_entropy_with_integer_labels(logits, index)
+    queries, rows = _at_least_float32(queries) / temperature, _at_least_float32(rows)
+    positive = jnp.sum(queries * jnp.take(rows, index, axis=0), axis=-1)
+    return log_sum_exp.over_rows(queries, rows) - positive
 
 
 def nce(
@@ -109,3 +111,7 @@ def nce(
     is_data = jnp.log(positive / (positive + noise + eps))
     is_noise = jnp.log(noise / (negative + noise + eps))
     return -(is_data + jnp.sum(is_noise, axis=1))
+
+
+def _at_least_float32(x):
+    return x if x.dtype == jnp.float64 else x.astype(jnp.float32)

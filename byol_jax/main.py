@@ -45,7 +45,8 @@ _USAGE = """usage:
                               [--test_fraction=0.1] [--max_side=N] [--duplicates=drop|keep]
                               [--max_train=N] [--max_test=N] [--workers=N]
   python -m byol_jax compare  RUN [RUN …] [--picture=FILE --metric=NAME]
-  python -m byol_jax bench    augment --config=FILE [--config.field=value …]"""
+  python -m byol_jax bench    augment|input --config=FILE [--config.field=value …]
+  python -m byol_jax bench    losses"""
 
 
 def _train() -> None:
@@ -106,9 +107,12 @@ def _compare(*workdirs: str) -> None:
 def _bench(*kinds: str) -> None:
     from byol_jax import bench
 
-    _need("bench", config=_CONFIG.value)
     if len(kinds) != 1 or kinds[0] not in bench.BENCHES:
         raise app.UsageError(f"bench takes one of {', '.join(bench.BENCHES)}.\n{_USAGE}")
+    if kinds[0] in bench.WITHOUT_CONFIG:
+        bench.BENCHES[kinds[0]]()
+        return
+    _need("bench", config=_CONFIG.value)
     bench.BENCHES[kinds[0]](_CONFIG.value)
 
 

@@ -2,13 +2,14 @@
 
 import os
 
+import jax
 import numpy as np
 import pytest
 from absl import app
 
-from byol_jax import bench, main
+from byol_jax import bench, log_sum_exp, main
 from byol_jax import config as fields
-from byol_jax.bench import reading, timing, views
+from byol_jax.bench import contrast, reading, timing, views
 
 
 @pytest.fixture
@@ -64,6 +65,36 @@ def test_bench_input_reads_what_a_step_gets(crops, quick, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "torch is missing" in printed
     assert f"10,000 pictures, read {'2 crops of each' if crops == 'host' else 'whole'}" in printed
+
+
+def test_bench_losses_needs_no_config_and_tells_memory_and_ratio(quick, monkeypatch, capsys):
+    monkeypatch.setattr(log_sum_exp, "TILE", 8)
+    for name, size in {"QUERIES": 8, "QUEUE": 32, "BATCH": 16, "TIMED_BATCH": 8}.items():
+        monkeypatch.setattr(contrast, name, size)
+    monkeypatch.setattr(main, "_CONFIG", type("Flag", (), {"value": None}))
+    main._main(["byol_jax", "bench", "losses"])
+    printed = capsys.readouterr().out
+    for loss, sizes in {
+        "info_nce": "[8, 128], [8, 128], [32, 128]",
+        "nt_xent": "[16, 128]",
+    }.items():
+        assert f"{loss} of {sizes}" in printed and f"{loss} takes" in printed
+    assert "MiB above the start" in printed and "times its products alone" in printed
+
+
+@pytest.mark.parametrize("name", ["info_nce", "nt_xent"])
+def test_bench_losses_counts_as_many_products_as_the_loss(name, monkeypatch):
+    monkeypatch.setattr(log_sum_exp, "TILE", 8)
+
+    def count(function):
+        return jax.jit(function).lower(*arrays).compile().as_text().count(" dot(")
+
+    if name == "nt_xent":
+        loss, arrays = contrast._nt_xent(16)
+        assert count(loss) == count(contrast._both_ways) == 4
+    else:
+        loss, arrays = contrast._info_nce(16, 32)
+        assert count(loss) == count(lambda q, _, rows: contrast._by_rows(q, rows)) == 2
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux has it")

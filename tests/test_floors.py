@@ -18,7 +18,7 @@ FLOORS = {  # from the roof to the ground
     "engine": "train_state train_step accumulate probe",
     "methods": "methods",
     "parts": "networks optimizers",
-    "arrays": "losses ema ring_buffer memory_bank augment randomness metrics collectives",
+    "arrays": "losses log_sum_exp ema ring_buffer memory_bank augment randomness metrics collectives",
 }
 
 RESERVED = {  # a library, or a function of one, and the only places that may name it

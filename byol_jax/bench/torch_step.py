@@ -13,7 +13,7 @@ _KNOWN = ("name", "stem", "padding", "zero_last_scale")  # padding: symmetric, a
 def make(config: ConfigDict, views: np.ndarray) -> Callable[[], None]:
     """A call that takes one step of SimCLR, in float32 and channels last, with all cores.
 
-    views: [B, V, h, w, 3]. Parameters move by SGD with momentum, whatever the config's optimizer.
+    views: [B, 2, h, w, 3], in one batch or two, as the config's method has it. Parameters move by SGD with momentum, whatever the config's optimizer.
 
     Raises ValueError for another method, another precision, and a network that is not torchvision's.
     """
@@ -30,6 +30,8 @@ def make(config: ConfigDict, views: np.ndarray) -> Callable[[], None]:
     network = torch.nn.Sequential(encoder, projector).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(network.parameters(), 1e-3, momentum=0.9, weight_decay=1e-4)
     images = [torch.from_numpy(views[:, v].copy()).permute(0, 3, 1, 2) for v in range(2)]
+    if config.method.get("joint_views", True):
+        images = [torch.cat(images)]
 
     def call():
         optimizer.zero_grad()

@@ -63,11 +63,16 @@ def apply_chain(nets: dict[str, networks.Network], params, stats, x):
     return outputs, moved
 
 
-def apply_views(nets: dict[str, networks.Network], params, stats, views):
+def apply_views(nets: dict[str, networks.Network], params, stats, views, *, jointly: bool = False):
     """Runs the networks on each view in turn, training: (what each gave [B, V, ...], by name; stats).
 
-    The statistics move once per view, the first view's first.
+    The statistics move once per view, the first view's first. jointly: all views, of one shape, are
+    one batch instead, normalized together, and the statistics move once.
     """
+    if jointly:
+        outputs, stats = apply_chain(nets, params, stats, jnp.concatenate(views))
+        apart = {name: jnp.split(outputs[name], len(views)) for name in nets}
+        return {name: stack_views(parts) for name, parts in apart.items()}, stats
     seen = []
     for view in views:
         outputs, stats = apply_chain(nets, params, stats, view)

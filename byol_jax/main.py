@@ -36,6 +36,7 @@ _WORKERS = flags.DEFINE_integer("workers", None, "prepare: processes; all cores 
 
 _PICTURE = flags.DEFINE_string("picture", None, "compare: a file to draw --metric into.")
 _METRIC = flags.DEFINE_string("metric", "spread", "compare: what --picture draws against the step.")
+_PEER = flags.DEFINE_string("peer", None, "bench step: measure torch too, in the same run.")
 
 _USAGE = """usage:
   python -m byol_jax train    --config=FILE --workdir=FOLDER [--config.field=value …]
@@ -46,6 +47,7 @@ _USAGE = """usage:
                               [--max_train=N] [--max_test=N] [--workers=N]
   python -m byol_jax compare  RUN [RUN …] [--picture=FILE --metric=NAME]
   python -m byol_jax bench    augment|input --config=FILE [--config.field=value …]
+  python -m byol_jax bench    step --config=FILE [--peer=torch] [--config.field=value …]
   python -m byol_jax bench    losses"""
 
 
@@ -109,11 +111,14 @@ def _bench(*kinds: str) -> None:
 
     if len(kinds) != 1 or kinds[0] not in bench.BENCHES:
         raise app.UsageError(f"bench takes one of {', '.join(bench.BENCHES)}.\n{_USAGE}")
+    if _PEER.value and kinds != ("step",):
+        raise app.UsageError(f"--peer is for bench step alone.\n{_USAGE}")
     if kinds[0] in bench.WITHOUT_CONFIG:
         bench.BENCHES[kinds[0]]()
         return
     _need("bench", config=_CONFIG.value)
-    bench.BENCHES[kinds[0]](_CONFIG.value)
+    options = {"peer": _PEER.value} if _PEER.value else {}
+    bench.BENCHES[kinds[0]](_CONFIG.value, **options)
 
 
 COMMANDS = {

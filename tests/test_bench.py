@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from absl import app
 
-from byol_jax import bench, log_sum_exp, main
+from byol_jax import bench, build, log_sum_exp, losses, main
 from byol_jax import config as fields
-from byol_jax.bench import contrast, reading, timing, views
+from byol_jax.bench import contrast, reading, steps, timing, torch_step, views
 
 
 @pytest.fixture
 def quick(monkeypatch):
     monkeypatch.setattr(timing, "SECONDS", 0.0)
     monkeypatch.setattr(views, "_PIXELS", 8 * 20**2)
+    monkeypatch.setattr(steps, "_SIDE", 64)
 
 
 def _config():
@@ -72,6 +73,7 @@ def test_bench_losses_needs_no_config_and_tells_memory_and_ratio(quick, monkeypa
     for name, size in {"QUERIES": 8, "QUEUE": 32, "BATCH": 16, "TIMED_BATCH": 8}.items():
         monkeypatch.setattr(contrast, name, size)
     monkeypatch.setattr(main, "_CONFIG", type("Flag", (), {"value": None}))
+    monkeypatch.setattr(main, "_PEER", type("Flag", (), {"value": None}))
     main._main(["byol_jax", "bench", "losses"])
     printed = capsys.readouterr().out
     for loss, sizes in {
@@ -121,5 +123,81 @@ def test_a_view_in_torchvision_has_the_size_and_the_operations(monkeypatch):
 def test_bench_wants_its_second_word(monkeypatch):
     monkeypatch.setattr(main, "_CONFIG", type("Flag", (), {"value": _config()}))
     for words in ([], ["augmnt"], ["augment", "more"]):
-        with pytest.raises(app.UsageError, match="bench takes one of input, augment"):
+        with pytest.raises(app.UsageError, match="bench takes one of input, augment, step"):
             main._main(["byol_jax", "bench", *words])
+
+
+def test_peer_is_for_the_step_alone(monkeypatch):
+    monkeypatch.setattr(main, "_CONFIG", type("Flag", (), {"value": _config()}))
+    monkeypatch.setattr(main, "_PEER", type("Flag", (), {"value": "torch"}))
+    with pytest.raises(app.UsageError, match="--peer is for bench step"):
+        main._main(["byol_jax", "bench", "augment"])
+
+
+def _small_step(method="simclr"):
+    config = _config()
+    config.method = {"name": method}
+    config.batch_size = 8
+    return config
+
+
+@pytest.mark.parametrize("method", ["simclr", "supervised"])
+def test_bench_step_measures_the_trainers_step(method, quick, capsys):
+    told = bench.step(_small_step(method))
+    assert list(told) == ["byol_jax", "compile_seconds", "flops", "of_matmul", "peak_bytes"]
+    assert all(number > 0 for number in told.values())
+    assert told["peak_bytes"] > 2**26  # jax alone takes more
+    printed = capsys.readouterr().out
+    assert "batch 8 x 2 views [12, 12, 3], float32, on 4 cpu devices" in printed
+
+
+def test_the_operations_counted_are_those_of_the_networks():
+    config = _small_step()
+    lowered, *_ = steps._lowered(config, steps._views(config))
+    config.batch_size = 16
+    twice, *_ = steps._lowered(config, steps._views(config))
+    one, two = (each.cost_analysis()["flops"] for each in (lowered, twice))
+    # resnet_tiny's products and sums, forward and both gradients, of a device's 2 images and views
+    stem, first, second = 144 * 27 * 8, 144 * 72 * 16, 36 * (72 * 16 + 144 * 16 + 8 * 16)
+    forward = 2 * (stem + first + second)
+    assert 0.8 < (two - one) / (2 * 2 * 3 * forward) < 1.3
+
+
+def test_an_unknown_peer_and_what_it_cannot_express_are_refused():
+    with pytest.raises(ValueError, match="unknown peer 'tensorflow'; choose one of torch"):
+        bench.step(_small_step(), peer="tensorflow")
+    config = _small_step()
+    for change, problem in (
+        ({"method": {"name": "byol"}}, "method 'byol'"),
+        ({"precision": "bfloat16"}, "precision 'bfloat16'"),
+        ({"encoder": {"name": "resnet18", "stem": "strided"}}, "stem 'strided'"),
+        ({"encoder": {"name": "resnet18", "width": 2}}, "encoder.width"),
+    ):
+        other = config.copy_and_resolve_references()
+        with other.unlocked():
+            for name, value in change.items():
+                other[name] = value
+        with pytest.raises(ValueError, match=f"--peer=torch knows not .*{problem}|4 devices"):
+            torch_step.make(other, steps._views(config))
+
+
+def test_pytorchs_loss_is_ours():
+    torch = pytest.importorskip("torch")
+    a, b = np.random.default_rng(0).standard_normal((2, 6, 4), np.float32)
+    theirs = torch_step._nt_xent(torch.from_numpy(np.concatenate([a, b])), 0.5)
+    ours = losses.nt_xent(a, b, temperature=0.5).mean()
+    np.testing.assert_allclose(theirs.item(), ours, rtol=1e-5)
+
+
+def test_pytorchs_network_has_as_many_parameters(quick):
+    pytest.importorskip("torchvision")
+    config = _config()
+    config.encoder = {"name": "resnet18", "stem": "cifar"}
+    encoder = torch_step._encoder(config.encoder)
+    projector = torch_step._projector(config.projector, encoder.fc.in_features)
+    sizes = [p.numel() for part in (encoder, projector) for p in part.parameters()]
+    theirs = sum(sizes) - sum(p.numel() for p in encoder.fc.parameters())
+    parts = build.build(config, num_examples=256, num_classes=None, axis_name=None)
+    images = np.zeros((2, 32, 32, 3), np.float32)
+    params, *_ = jax.eval_shape(parts.method.init, jax.random.key(0), (images, images))
+    assert theirs == sum(x.size for x in jax.tree.leaves(params))

@@ -222,6 +222,44 @@ def test_a_shuffle_deals_the_keys_over_the_groups_of_batch_norm():
 # SimCLR, supervised
 
 
+@pytest.mark.parametrize("joint", [False, True])
+def test_simclrs_views_are_normalized_together_or_each_by_itself(joint):
+    method, views = _make("simclr", networks.BatchNorm, joint_views=joint), _views()
+    params, stats, memory = method.init(_key(), views)
+    outputs, moved = method.forward(params, stats, memory, views, _key())
+    head = networks.mlp((5, DIM), batch_norm=networks.BatchNorm)
+    batches = [jnp.concatenate(views)] if joint else views
+    projections, want = [], stats["projector"]
+    for batch in batches:
+        features = batch @ params["encoder"]["Dense_0"]["kernel"]  # its bias is 0
+        rows, want = head.apply(params["projector"], want, features, train=True)
+        projections.append(rows)
+    pair = jnp.concatenate(projections).reshape(2, BATCH, DIM).transpose(1, 0, 2)
+    _close(outputs["projections"], pair)
+    _assert_trees(_close, moved["projector"], want)
+
+
+def test_bfloat16_keeps_simclrs_loss_and_most_of_its_gradient():
+    views = (_normal(0, 8, 12, 12, 3), _normal(1, 8, 12, 12, 3))
+
+    def loss_and_gradient(dtype):
+        encoder = networks.ENCODERS["resnet_tiny"](dtype=dtype)
+        method = methods.simclr(encoder, networks.mlp((16, 8), dtype=dtype), temperature=0.5)
+        params, stats, memory = method.init(_key(), views)
+
+        def loss(params):
+            outputs, _ = method.forward(params, stats, memory, views, _key())
+            return method.objective(outputs, memory, {}, _key())[0].mean()
+
+        value, grads = jax.jit(jax.value_and_grad(loss))(params)
+        return value, jnp.concatenate([x.ravel() for x in jax.tree.leaves(grads)])
+
+    (exact, gradient), (rounded, near) = map(loss_and_gradient, ("float32", "bfloat16"))
+    assert 0 < abs(rounded - exact) < 0.01 * exact
+    # of so few images an eighth of the gradient's length; a wrong gradient is one length or more off
+    assert 0 < jnp.linalg.norm(near - gradient) < 0.25 * jnp.linalg.norm(gradient)
+
+
 def test_sum_directions_doubles_simclrs_loss():
     outputs = {"projections": _normal(0, BATCH, 2, DIM)}
     mean, total = (

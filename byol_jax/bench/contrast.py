@@ -1,8 +1,6 @@
 """What the contrastive losses cost beside their products: python -m byol_jax bench losses."""
 
-import resource
 import statistics
-import sys
 import time
 
 import jax
@@ -24,7 +22,7 @@ def cost() -> dict[str, float]:
     "<loss> ratio", its time over that of its matrix products alone, in the same tiles: the median
     over rounds that alternate between the two.
     """
-    found, start = {}, _peak_mib()
+    found, start = {}, timing.peak_bytes() / 2**20
     loss, arrays = _info_nce(QUERIES, QUEUE)
     found |= _once("info_nce", loss, arrays, start)
     products = _compile(lambda queries, _, rows: _by_rows(queries, rows), *arrays)
@@ -85,7 +83,7 @@ def _once(name, loss, arrays, start):
     call = _compile(loss, *arrays)
     begin = time.perf_counter()
     call()
-    seconds, mib = time.perf_counter() - begin, _peak_mib() - start
+    seconds, mib = time.perf_counter() - begin, timing.peak_bytes() / 2**20 - start
     sizes = ", ".join(str(list(x.shape)) for x in arrays)
     print(f"{name} of {sizes}: {seconds:.1f} s, peak {mib:,.0f} MiB above the start", flush=True)
     return {f"{name} MiB": mib, f"{name} seconds": seconds}
@@ -101,8 +99,3 @@ def _ratio(name, loss, products):
         flush=True,
     )
     return {f"{name} ratio": ratio}
-
-
-def _peak_mib():
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -61,3 +62,11 @@ def report(seconds: dict[str, list[float]], num_images: int, unit: str) -> dict[
             f"{ratios[-1]:.2f}"
         )
     return rates
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has had; of accelerators' own memory nothing. Not Windows."""
+    import resource  # which only Unix has
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -63,11 +63,19 @@ def apply_chain(nets: dict[str, networks.Network], params, stats, x):
     return outputs, moved
 
 
-def apply_views(nets: dict[str, networks.Network], params, stats, views):
+def apply_views(nets: dict[str, networks.Network], params, stats, views, *, jointly: bool = False):
     """Runs the networks on each view in turn, training: (what each gave [B, V, ...], by name; stats).
 
-    The statistics move once per view, the first view's first.
+    The statistics move once per view, the first view's first. jointly: all views, of one shape, are
+    one batch instead, normalized together, and the statistics move once.
     """
+    if jointly:
+        images = stack_views(
+            views
+        )  # an example's views stay together, in a group of batch norm too
+        outputs, stats = apply_chain(nets, params, stats, images.reshape(-1, *images.shape[2:]))
+        apart = {name: x.reshape(*images.shape[:2], *x.shape[1:]) for name, x in outputs.items()}
+        return apart, stats
     seen = []
     for view in views:
         outputs, stats = apply_chain(nets, params, stats, view)

@@ -10,12 +10,15 @@ def simclr(
     *,
     temperature: float = 0.1,
     sum_directions: bool = False,
+    joint_views: bool = True,
     axis_name: str | None = None,
 ) -> base.Method:
     """SimCLR with two views, contrasted over the batches of all devices.
 
     sum_directions: add the two directions, as the published code does, instead of the paper's
         mean; biases and norm scales, which LARS does not adapt, notice the factor of 2.
+    joint_views: both views pass the networks as one batch, so that batch norm sees them together,
+        as in the published code; False normalizes each view by itself.
     """
     nets = {"encoder": encoder, "projector": projector}
 
@@ -25,7 +28,7 @@ def simclr(
 
     def forward(params, stats, memory, views, key):
         del memory, key
-        seen, stats = base.apply_views(nets, params, stats, views)
+        seen, stats = base.apply_views(nets, params, stats, views, jointly=joint_views)
         return {"features": seen["encoder"], "projections": seen["projector"]}, stats
 
     def objective(outputs, memory, batch, key):

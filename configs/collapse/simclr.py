@@ -14,6 +14,6 @@ def get_config():
     """The experiment."""
     config = fields.collapse()
     config.predictor = {}
-    config.method = {"name": "simclr", "temperature": 0.2}
+    config.method = {"name": "simclr", "temperature": 0.2, "joint_views": False}
     config.published = 69.4
     return config

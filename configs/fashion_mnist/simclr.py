@@ -19,7 +19,7 @@ def get_config():
     """The experiment."""
     config = fields.small_grey()
     config.projector = {"widths": (256, 64), "hidden_bias": False, "last_bias": False}
-    config.method = {"name": "simclr", "temperature": 0.2}
+    config.method = {"name": "simclr", "temperature": 0.2, "joint_views": False}
     config.batch_size = 256
     config.schedule = {
         "name": "cosine",

@@ -43,6 +43,7 @@ setuptools.setup(
     extras_require={
         "cuda": ["jax[cuda13]"],
         "tpu": ["jax[tpu]"],
+        "plan": ["jax[tpu]"],  # libtpu, to compile for a TPU; none is needed
         "tfds": ["tensorflow>=2.18"],
         "tensorboard": ["tensorboardX>=2.6.2.2"],
         "plot": ["matplotlib>=3.10.8"],

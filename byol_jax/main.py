@@ -1,4 +1,4 @@
-"""The commands: python -m byol_jax train|evaluate|preview|prepare|compare|bench."""
+"""The commands: python -m byol_jax train|evaluate|preview|prepare|compare|bench|plan."""
 
 import sys
 from pathlib import Path
@@ -37,6 +37,13 @@ _WORKERS = flags.DEFINE_integer("workers", None, "prepare: processes; all cores 
 _PICTURE = flags.DEFINE_string("picture", None, "compare: a file to draw --metric into.")
 _METRIC = flags.DEFINE_string("metric", "spread", "compare: what --picture draws against the step.")
 _PEER = flags.DEFINE_string("peer", None, "bench step: measure torch too, in the same run.")
+_TOPOLOGY = flags.DEFINE_string("topology", None, "plan: chips and their sides, v5e:4x4.")
+_NUM_EXAMPLES = flags.DEFINE_integer(
+    "num_examples", None, "plan: of the training split, where the data set is not prepared."
+)
+_LARGEST = flags.DEFINE_bool(
+    "largest", False, "plan: look for the largest batch that fits; a compile per trial."
+)
 
 _USAGE = """usage:
   python -m byol_jax train    --config=FILE --workdir=FOLDER [--config.field=value …]
@@ -48,7 +55,9 @@ _USAGE = """usage:
   python -m byol_jax compare  RUN [RUN …] [--picture=FILE --metric=NAME]
   python -m byol_jax bench    augment|input --config=FILE [--config.field=value …]
   python -m byol_jax bench    step --config=FILE [--peer=torch] [--config.field=value …]
-  python -m byol_jax bench    losses"""
+  python -m byol_jax bench    losses
+  python -m byol_jax plan     --config=FILE --topology=v5e:4x4 [--num_examples=N] [--largest]
+                              [--config.field=value …]"""
 
 
 def _train() -> None:
@@ -121,6 +130,14 @@ def _bench(*kinds: str) -> None:
     bench.BENCHES[kinds[0]](_CONFIG.value, **options)
 
 
+def _plan() -> None:
+    from byol_jax import lowering
+
+    _need("plan", config=_CONFIG.value, topology=_TOPOLOGY.value)
+    options = {"num_examples": _NUM_EXAMPLES.value, "largest": _LARGEST.value}
+    lowering.report(_CONFIG.value, _TOPOLOGY.value, **options)
+
+
 COMMANDS = {
     "train": _train,
     "evaluate": _evaluate,
@@ -128,6 +145,7 @@ COMMANDS = {
     "prepare": _prepare,
     "compare": _compare,
     "bench": _bench,
+    "plan": _plan,
 }
 _TAKE_WORDS = ("compare", "bench")
 

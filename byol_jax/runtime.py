@@ -42,9 +42,12 @@ def shard(batch: dict) -> dict[str, jax.Array]:
     return jax.device_put(dealt, parts)
 
 
-def check_batch_size(batch_size: int, microbatches: int) -> None:
-    """Raises ValueError, with a size that works, when the batch does not divide over the devices."""
-    devices = jax.device_count()
+def check_batch_size(batch_size: int, microbatches: int, num_devices: int | None = None) -> None:
+    """Raises ValueError, with a size that works, when the batch does not divide over the devices.
+
+    num_devices: all that there are, unless given.
+    """
+    devices = num_devices or jax.device_count()
     parts = devices * microbatches
     if batch_size % parts or batch_size < 1:
         over = f"{devices} devices" + (f" x {microbatches} microbatches" * (microbatches > 1))

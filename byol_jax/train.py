@@ -7,7 +7,17 @@ import jax
 import rich
 from ml_collections import ConfigDict
 
-from byol_jax import build, checkpoint, data, inputs, report, runtime, train_state, train_step
+from byol_jax import (
+    assemble,
+    build,
+    checkpoint,
+    data,
+    inputs,
+    report,
+    runtime,
+    train_state,
+    train_step,
+)
 from byol_jax import config as fields
 from byol_jax import evaluate as evaluation_run
 from byol_jax.evaluation import table
@@ -36,7 +46,7 @@ def prepare_run(config: ConfigDict, workdir: str) -> Run:
     runtime.check_batch_size(config.batch_size, config.microbatches)
     source = _open(config, config.data.train_split)
     way = inputs.choose(config, source)
-    parts = _build(config, source, way, axis_name=train_step.AXIS)
+    parts = assemble.parts(config, source, way, axis_name=train_step.AXIS)
     evaluates = source.num_classes is not None and config.evaluate.protocols
     test = _open(config, config.data.test_split) if evaluates else None
     if test is not None:
@@ -45,43 +55,14 @@ def prepare_run(config: ConfigDict, workdir: str) -> Run:
     if jax.process_index() == 0:
         workdir.mkdir(parents=True, exist_ok=True)
         checkpoint.check_same_experiment(workdir, config.to_dict(), free=fields.FREE)
-    return Run(config, workdir, parts, source, test, _first_state(config, source, way), way)
+    first = jax.device_get(jax.jit(assemble.first_state(config, source, way))())
+    return Run(config, workdir, parts, source, test, first, way)
 
 
 def _open(config, split):
     return data.open_source(
         config.data.name, split, data_dir=config.data.data_dir, image_size=config.data.image_size
     )
-
-
-def _build(config, source, way, *, axis_name):
-    return build.build(
-        config,
-        num_examples=len(source),
-        num_classes=source.num_classes,
-        num_channels=source.num_channels,
-        cropped=way.crops is not None,
-        axis_name=axis_name,
-    )
-
-
-def _first_state(config, source, way):
-    """Built without the device axis, which is there only within a step."""
-    parts = _build(config, source, way, axis_name=None)
-
-    @jax.jit
-    def create():
-        num_rows = 2 * config.batch_norm.get("groups", 1)
-        keys = jax.random.split(jax.random.key(0), num_rows)
-        return train_state.create(
-            parts.method,
-            parts.optimizer,
-            parts.make_views(keys, inputs.zeros(way, source, num_rows)),
-            seed=config.seed,
-            online_probe=parts.online_probe,
-        )
-
-    return jax.device_get(create())
 
 
 def train(config: ConfigDict, workdir: str) -> dict[str, list[table.Row]]:
@@ -131,21 +112,9 @@ def _steps(run, state, start, checkpoints, is_writer):
     """Takes the steps from `start` on, logging and saving as the config says."""
     config, total = run.config, run.parts.total_steps
 
-    def logs(done):
-        return (done % config.log_every_steps == 0) | (done == total)
-
-    step = train_step.make(
-        run.parts.method,
-        run.parts.optimizer,
-        make_views=run.parts.make_views,
-        seed=config.seed,
-        microbatches=config.microbatches,
-        online_probe=run.parts.online_probe,
-        measures=logs,
-        axis_name=train_step.AXIS,
-    )
+    logs = assemble.logs(config, total)
+    step = assemble.step(config, run.parts, run.inputs)
     examples = [runtime.replicate(run.source.examples)] if run.inputs.resident else []
-    step = train_step.parallel(step, resident=run.inputs.resident)
     log = report.Log(
         run.workdir,
         batch_size=config.batch_size,

@@ -91,9 +91,9 @@ def _monitor(outputs, due, axis_name):
     }
     projections = outputs["projections"]
     every = max(len(projections) * collectives.axis_size(axis_name) // SAMPLE, 1)
-    sample = collectives.all_gather(projections[::every], axis_name)
 
-    def measure(rows):
+    def measure(sample):
+        rows = collectives.all_gather(sample, axis_name)  # here, so that few steps wait for it
         found = {
             "effective_rank": metrics.effective_rank(rows[:, 0]),
             "uniformity": metrics.uniformity(rows[:, 0]),
@@ -105,7 +105,7 @@ def _monitor(outputs, due, axis_name):
     def skip(rows):
         return jax.tree.map(lambda x: jnp.full_like(x, jnp.nan), jax.eval_shape(measure, rows))
 
-    return spreads | jax.lax.cond(due, measure, skip, sample)
+    return spreads | jax.lax.cond(due, measure, skip, projections[::every])
 
 
 def parallel(

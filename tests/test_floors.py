@@ -13,7 +13,7 @@ import sys
 import pytest
 
 FLOORS = {  # from the roof to the ground
-    "program": "__main__ main train evaluate bench preview inputs build views sections config",
+    "program": "__main__ main train evaluate bench preview lowering assemble inputs build views sections config",
     "edges": "data checkpoint evaluation encoder export report plan runtime",
     "engine": "train_state train_step accumulate probe",
     "methods": "methods",

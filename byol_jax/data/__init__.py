@@ -13,9 +13,20 @@ _HOMES = {
     "Source": "source",
     "batches": "loader",
     "open_source": "source",
+    "outline": "source",
     "prepare": "preparation.prepare",
 }
-__all__ = ["Crops", "Prefetch", "Reader", "Report", "Source", "batches", "open_source", "prepare"]
+__all__ = [
+    "Crops",
+    "Prefetch",
+    "Reader",
+    "Report",
+    "Source",
+    "batches",
+    "open_source",
+    "outline",
+    "prepare",
+]
 
 
 def __getattr__(name: str):

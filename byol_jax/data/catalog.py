@@ -10,6 +10,13 @@ from byol_jax.data.preparation import tfrecord
 
 EMBEDDED = Path(__file__).parent / "embedded"
 
+# The training pictures of data sets that are seldom prepared where their training is planned.
+SIZES = {
+    ("imagenet2012", "train"): 1_281_167,
+    ("cifar10", "train"): 50_000,
+    ("cifar100", "train"): 50_000,
+}
+
 
 def records(name: str, split: str, *, data_dir: str | None):
     """The records of a split, at random access, images encoded, and their features.
@@ -30,6 +37,22 @@ def records(name: str, split: str, *, data_dir: str | None):
     is_encoded = isinstance(builder.info.features["image"], tfds.features.Image)
     decoders = {"image": tfds.decode.SkipDecoding()} if is_encoded else None
     return builder.as_data_source(split, decoders=decoders), builder.info.features
+
+
+def known(name: str, split: str, *, data_dir: str | None):
+    """The number of examples of a split and its features, without preparing anything.
+
+    The number is None where the data set is not prepared and SIZES does not have it.
+    """
+    info = _builder(name, data_dir).info
+    if info.splits:
+        return info.splits[split].num_examples, info.features
+    number = SIZES.get((name, split))
+    if number is not None:
+        print(
+            f"{name} is not prepared here; its split {split!r} is known to have {number:,} examples."
+        )
+    return number, info.features
 
 
 def _builder(name, data_dir):

@@ -164,3 +164,29 @@ def open_source(
 
     records, features = catalog.records(name, split, data_dir=data_dir)
     return Source(name, split, records, features, image_size=image_size)
+
+
+def outline(
+    name: str,
+    split: str,
+    *,
+    data_dir: str | None = None,
+    image_size: int | None = None,
+    num_examples: int | None = None,
+) -> Source:
+    """As open_source, but nothing is prepared and nothing can be read: what is known beforehand.
+
+    num_examples: of the split; needed where the data set is not prepared.
+
+    Raises ValueError for an unknown data set, and where num_examples is missing.
+    """
+    from byol_jax.data import catalog
+
+    found, features = catalog.known(name, split, data_dir=data_dir)
+    if num_examples is None and found is None:
+        raise ValueError(
+            f"data set {name!r} is not prepared, so that the number of its examples is not known; "
+            "give it as --num_examples."
+        )
+    count = found if num_examples is None else num_examples
+    return Source(name, split, range(count), features, image_size=image_size)

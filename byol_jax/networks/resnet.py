@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from byol_jax.networks import network, norm
+from byol_jax.networks import convolution, network, norm
 
 PADDINGS = ("same", "torch", "fixed")
 STEMS = ("imagenet", "cifar", "strided")
@@ -117,6 +117,7 @@ def _conv(features: int, size: int, stride: int, *, padding: str, dtype: jnp.dty
         use_bias=False,
         kernel_init=_he_normal,
         dtype=dtype,
+        conv_general_dilated=convolution.convolve,
         name=name,
     )
 

@@ -64,6 +64,7 @@ def _train() -> None:
     from byol_jax import train
 
     _need("train", config=_CONFIG.value, workdir=_WORKDIR.value)
+    runtime.keep_compiled()
     train.train(_CONFIG.value, _WORKDIR.value)
 
 
@@ -71,6 +72,7 @@ def _evaluate() -> None:
     from byol_jax import train
 
     _need("evaluate", config=_CONFIG.value, workdir=_WORKDIR.value)
+    runtime.keep_compiled()
     train.evaluate(_CONFIG.value, _WORKDIR.value)
 
 

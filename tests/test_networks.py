@@ -130,6 +130,43 @@ def test_always_project_puts_a_convolution_in_a_shortcut_that_needs_none(always,
     assert shortcuts == want | {f"stage{i}_block1" for i in (2, 3, 4)}
 
 
+@pytest.mark.parametrize("remat", ["elementwise", "blocks"])
+@pytest.mark.parametrize("stem", ["cifar", "imagenet"])
+def test_what_is_computed_anew_is_the_same_again(stem, remat):
+    make = functools.partial(networks.resnet, (1, 2), widths=(4, 8), stem_width=4, stem=stem)
+    images = _normal(0, 6, 32, 32, 3)
+    params, stats = _init(make(bottleneck=True), images)
+
+    def measured(net):
+        def loss(params):
+            features, moved = net.apply(params, stats, images, train=True)
+            return jnp.sum(features**2), moved
+
+        return jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
+
+    plain, anew = measured(make(bottleneck=True)), measured(make(bottleneck=True, remat=remat))
+    for a, b in zip(jax.tree.leaves(anew), jax.tree.leaves(plain), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4 * np.abs(b).max())
+
+
+def test_remat_keeps_convolutions_or_only_what_enters_a_block(capsys):
+    def kept(remat):
+        net = networks.resnet((2,), widths=(4,), stem_width=4, stem="cifar", remat=remat)
+        images = _normal(0, 2, 8, 8, 3)
+        params, stats = _init(net, images)
+
+        def loss(params):
+            return jnp.sum(net.apply(params, stats, images, train=True)[0])
+
+        jax.ad_checkpoint.print_saved_residuals(loss, params)
+        lines = capsys.readouterr().out.splitlines()
+        return sum("[2,8,8,4]" in line for line in lines)
+
+    stem, blocks = 1, 2
+    assert kept("blocks") <= stem + blocks + 2  # what leaves each, and what is pooled at the end
+    assert kept("blocks") < kept("elementwise") < kept(None)
+
+
 def test_features_are_float32_whatever_the_network_computes_in():
     images = _normal(0, 2, 8, 8, 3)
     half, full = (_block(dtype=d) for d in ("bfloat16", "float32"))

@@ -68,30 +68,43 @@ _convolve.defvjp(_forward, _backward)
 
 
 def _image_gradient(images, kernel, cotangent, *, strides, padding, precision):
-    """The convolution of the cotangent, zeros between its pixels, with the turned kernel."""
-    spread = jax.lax.pad(
-        cotangent, jnp.zeros((), cotangent.dtype), [(0, 0, 0), *_between(strides), (0, 0, 0)]
-    )
-    pads = []
-    for side, large, length, (low, _) in zip(
-        images.shape[1:3], spread.shape[1:3], kernel.shape[:2], padding, strict=True
-    ):
-        pads.append((length - 1 - low, side - large + low))
-    turned = jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
-    return _plain(spread, turned, (1, 1), pads, precision=precision)
+    """The convolution of the cotangent with the turned kernel: of the taps that meet a phase.
 
+    A phase is every stride-th row and column of the images, from the same first one.
+    """
+    batch, sides, channels = len(images), images.shape[1:3], images.shape[3]
+    sizes = [-(-side // stride) for side, stride in zip(sides, strides, strict=True)]
 
-def _between(strides):
-    return [(0, 0, stride - 1) for stride in strides]
+    def of_phase(*phase):
+        window, pads = [], []
+        for d in range(2):
+            first = (phase[d] + padding[d][0]) % strides[d]
+            taps = slice(first, None, strides[d])
+            count = len(range(*taps.indices(kernel.shape[d])))
+            ahead = (phase[d] + padding[d][0]) // strides[d]
+            window.append(taps)
+            pads.append((count - 1 - ahead, sizes[d] + ahead - cotangent.shape[1 + d]))
+            if not count:
+                return jnp.zeros((batch, *sizes, channels), cotangent.dtype)
+        turned = jnp.swapaxes(kernel[*window][::-1, ::-1], 2, 3)
+        return _plain(cotangent, turned, (1, 1), pads, precision=precision)
+
+    rows = [jnp.stack([of_phase(p, q) for q in range(strides[1])], 3) for p in range(strides[0])]
+    whole = jnp.stack(rows, 2)  # [B, H / strides, stride, W / stride, stride, C]
+    whole = whole.reshape(batch, sizes[0] * strides[0], sizes[1] * strides[1], channels)
+    return whole[:, : sides[0], : sides[1]]
 
 
 def _kernel_gradient(images, kernel, cotangent, *, strides, padding, precision):
     """The convolution of channels as if they were images with the cotangent as their kernel."""
-    pads = []
-    for side, out, length, stride, (low, _) in zip(
-        images.shape[1:3], cotangent.shape[1:3], kernel.shape[:2], strides, padding, strict=True
-    ):
-        pads.append((low, length + (out - 1) * stride - side - low))
+    used = [
+        length + (out - 1) * stride - low
+        for length, out, stride, (low, _) in zip(
+            kernel.shape[:2], cotangent.shape[1:3], strides, padding, strict=True
+        )
+    ]
+    images = images[:, : used[0], : used[1]]  # a stride may leave out the last
+    pads = [(low, n - side) for n, side, (low, _) in zip(used, images.shape[1:3], padding, strict=True)]
 
     def add(total, part):
         some, cotangents = part

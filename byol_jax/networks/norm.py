@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from byol_jax import collectives
 
@@ -51,7 +52,8 @@ class BatchNorm(nn.Module):
         axes = tuple(range(1, split.ndim - 1))
         split = split.astype(jnp.float32)
         moments = jnp.stack([jnp.mean(split, axes), jnp.mean(split * split, axes)])
-        mean, mean_square = collectives.pmean(moments, self.axis_name)
+        moments = checkpoint_name(collectives.pmean(moments, self.axis_name), "moments")
+        mean, mean_square = moments
         return mean, jnp.maximum(mean_square - mean * mean, 0.0)  # of a constant it may be below
 
     def _running(self, old: jax.Array, batch: jax.Array) -> jax.Array:

@@ -30,6 +30,13 @@ CHIPS = {
     "v6e": Chip(flops=918e12, memory=32 * 2**30, bandwidth=1640e9, interconnect=400e9),
 }
 
+_ALONE = {  # what libtpu would ask a cloud, and complain of
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-1",  # of this machine, which has none; not of the topology
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # another process may train, or plan
+}
+
 
 def devices(topology: str) -> tuple[Chip, list[jax.Device]]:
     """The chip and the devices of a topology, such as "v5e:4x4"; they can be compiled for, not run.
@@ -48,8 +55,8 @@ def devices(topology: str) -> tuple[Chip, list[jax.Device]]:
             "needs no accelerator."
         )
     jax.config.update("jax_platforms", "cpu")  # leave alone what accelerators there are
-    os.environ["TPU_SKIP_MDS_QUERY"] = "1"  # there is no cloud to ask about the machine
-    os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"  # another may train, or plan
+    for variable, value in _ALONE.items():
+        os.environ.setdefault(variable, value)
     try:
         found = topologies.get_topology_desc(
             platform="tpu", topology_name=topology, chips_per_host_bounds=_host(sides)

@@ -32,19 +32,30 @@ class Costs(NamedTuple):
 
 def of(text: str) -> Costs:
     """The costs of a compiled module's text."""
-    program = hlo.parse(text)
-    flops, places = 0.0, collections.Counter()
+    program, places = hlo.parse(text), collections.Counter()
     sent, counts = collections.Counter(), collections.Counter()
     seen = set()
     for within, instruction, times in _executed(program, program.entry, 1):
         places[_place(within, instruction)] += times * traffic.moved(program, within, instruction)
         for inner_of, inner in _inside(program, within, instruction):
-            flops += times * products.flops(inner_of, inner)
             kind = inner.operation.removesuffix("-start")
             if kind in COLLECTIVES and _first_of_its_chain(inner, seen):
                 sent[kind] += times * _sent(kind, inner_of, inner)
                 counts[kind] += times
-    return Costs(flops, sum(places.values()), dict(sent), dict(counts), dict(places))
+    return Costs(_flops(program), sum(places.values()), dict(sent), dict(counts), dict(places))
+
+
+def flops(text: str) -> float:
+    """The operations of a module's text, compiled or not, in convolutions and matrix products."""
+    return _flops(hlo.parse(text))
+
+
+def _flops(program) -> float:
+    return sum(
+        times * products.flops(inner_of, inner)
+        for within, instruction, times in _executed(program, program.entry, 1)
+        for inner_of, inner in _inside(program, within, instruction)
+    )
 
 
 def _executed(program, name, times) -> Iterator[tuple[dict, hlo.Instruction, int]]:

@@ -50,6 +50,9 @@ def _time(plan, chip, num_devices, images):
     limits = roofline(plan.costs, chip)
     each = ", ".join(f"{name} {1e3 * seconds:.1f}" for name, seconds in limits._asdict().items())
     yield f"at best {1e3 * limits.seconds:.1f} ms a step, bound by {limits.bound} (ms: {each})"
+    if num_devices > 1:
+        share = limits.interconnect / limits.seconds
+        yield f"  collectives: {share:.1%} of that, where nothing else is done meanwhile"
     rate = plan.per_device * num_devices / limits.seconds
     yield f"  {rate:,.0f} images/s, {images / rate / 3600:,.1f} hours for all epochs"
 

@@ -1,0 +1,97 @@
+"""The convolution's own gradients are XLA's, in every geometry, and in the layout a CPU is fast in."""
+
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from byol_jax import networks
+from byol_jax.networks import convolution
+
+
+def _operands(batch=5, side=(8, 9), channels=3, kernel=3, features=4, dtype="float32"):
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((batch, *side, channels))
+    weights = rng.standard_normal((kernel, kernel, channels, features))
+    return jnp.asarray(images, dtype), jnp.asarray(weights, dtype)
+
+
+def _gradients(function, images, kernel):
+    def loss(images, kernel):
+        out = function(images, kernel)
+        return jnp.sum(out * jnp.cos(out))
+
+    return jax.jit(jax.grad(loss, argnums=(0, 1)))(images, kernel)
+
+
+def _both(strides, padding):
+    """Ours and XLA's own, of (images, kernel)."""
+    ours = functools.partial(convolution.convolve, strides=strides, padding=padding)
+    layout = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
+
+    def xla(images, kernel):
+        return jax.lax.conv_general_dilated(images, kernel, strides, padding, **layout)
+
+    return ours, xla
+
+
+@pytest.mark.parametrize("part", [8 * 9 * 3, 2**20])  # one image at a time; all of them
+@pytest.mark.parametrize(
+    ("kernel", "strides", "padding"),
+    [
+        (3, (1, 1), "SAME"),
+        (3, (2, 2), "SAME"),
+        (3, (2, 2), ((1, 1), (1, 1))),
+        (3, (2, 1), ((0, 2), (1, 0))),
+        (1, (2, 2), ((0, 0), (0, 0))),
+        (7, (2, 2), ((3, 3), (3, 3))),
+        (2, (1, 1), "VALID"),
+    ],
+)
+def test_the_gradients_are_those_of_xla(kernel, strides, padding, part, monkeypatch):
+    monkeypatch.setattr(convolution, "PART", part)
+    images, weights = _operands(kernel=kernel)
+    ours, xla = _both(strides, padding)
+    np.testing.assert_array_equal(ours(images, weights), xla(images, weights))
+    found, wanted = (_gradients(f, images, weights) for f in (ours, xla))
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-6 * np.abs(b).max())
+
+
+def test_a_batch_that_does_not_divide_into_parts_loses_no_image(monkeypatch):
+    monkeypatch.setattr(convolution, "PART", 3 * 8 * 9 * 3)  # 3 images of 5
+    images, weights = _operands()
+    ours, xla = _both((1, 1), "SAME")
+    found, wanted = (_gradients(f, images, weights)[1] for f in (ours, xla))
+    np.testing.assert_allclose(found, wanted, atol=2e-6 * np.abs(wanted).max())
+
+
+def test_parts_are_added_in_float32(monkeypatch):
+    monkeypatch.setattr(convolution, "PART", 1)  # one image at a time
+    images, weights = _operands(batch=300, dtype="bfloat16")
+    ours, _ = _both((1, 1), "SAME")
+    images, weights = jnp.ones_like(images), jnp.zeros_like(weights)
+    _, pull = jax.vjp(ours, images, weights)
+    ones = jnp.ones((300, 8, 9, 4), jnp.bfloat16)
+    middle = pull(ones)[1][1, 1]  # 300 * 72 = 21600; a bfloat16 sum stops growing at 256 terms
+    np.testing.assert_allclose(middle.astype(jnp.float32), 21600, rtol=1e-2)
+
+
+def test_every_convolution_of_a_loop_has_the_layout_that_a_cpu_is_fast_in():
+    net = networks.resnet_tiny(padding="torch")
+    images = jnp.zeros((3, 4, 16, 16, 3))
+    params, stats = net.init(jax.random.key(0), images[0])
+
+    def loss(params, part):
+        return jnp.sum(net.apply(params, stats, part, train=True)[0])
+
+    def total(params, images):
+        return jax.lax.map(functools.partial(jax.grad(loss), params), images)
+
+    text = jax.jit(total).lower(params, images).compile().as_text()
+    layouts = re.findall(r" convolution\(.*dim_labels=(\S+?),? ", text)
+    assert len(layouts) > 10 and set(layouts) == {"b01f_01io->b01f"}
+    assert "lhs_dilate" not in text

@@ -70,7 +70,7 @@ def test_bench_input_reads_what_a_step_gets(crops, quick, monkeypatch, capsys):
 
 def test_bench_losses_needs_no_config_and_tells_memory_and_ratio(quick, monkeypatch, capsys):
     monkeypatch.setattr(log_sum_exp, "TILE", 8)
-    for name, size in {"QUERIES": 8, "QUEUE": 32, "BATCH": 16, "TIMED_BATCH": 8}.items():
+    for name, size in {"QUERIES": 8, "QUEUE": 32, "BATCH": 16}.items():
         monkeypatch.setattr(contrast, name, size)
     monkeypatch.setattr(main, "_CONFIG", type("Flag", (), {"value": None}))
     monkeypatch.setattr(main, "_PEER", type("Flag", (), {"value": None}))
@@ -156,13 +156,12 @@ def test_the_operations_counted_are_those_of_the_networks():
     lowered, *_ = steps._lowered(config, steps._views(config))
     config.batch_size = 16
     twice, *_ = steps._lowered(config, steps._views(config))
-    one, two = (
-        plan.flops(each.compiler_ir("hlo").as_hlo_text()) for each in (lowered, twice)
-    )
+    one, two = (plan.flops(each.compiler_ir("hlo").as_hlo_text()) for each in (lowered, twice))
     # resnet_tiny's products, forward and both gradients, of a device's 2 images and views
     stem, first, second = 144 * 27 * 8, 144 * 72 * 16, 36 * (72 * 16 + 144 * 16 + 8 * 16)
     forward = 2 * (stem + first + second)
-    assert 0.85 < (two - one) / (2 * 2 * 3 * forward) < 1.15
+    # without those of the padding, and of the images' own gradient
+    assert 0.8 < (two - one) / (2 * 2 * 3 * forward) < 1.0
 
 
 def test_an_unknown_peer_and_what_it_cannot_express_are_refused():

@@ -26,10 +26,15 @@ def one_core() -> Iterator[None]:
         os.sched_setaffinity(0, cores)
 
 
-def alternate(calls: dict[str, Callable[[], None]]) -> dict[str, list[float]]:
-    """The seconds of a call, by name, in rounds that give every name its turn; the first is free."""
+def alternate(
+    calls: dict[str, Callable[[], None]], rounds: int | None = None
+) -> dict[str, list[float]]:
+    """The seconds of a call, by name, in rounds that give every name its turn; one more is free.
+
+    rounds: ROUNDS unless given.
+    """
     seconds = {name: [] for name in calls}
-    for number in range(ROUNDS + 1):
+    for number in range((ROUNDS if rounds is None else rounds) + 1):
         for name, call in calls.items():
             taken = _seconds(call)
             if number:

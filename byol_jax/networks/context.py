@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from byol_jax.networks import network
+from byol_jax.networks import convolution, network
 
 
 class RowContext(nn.Module):
@@ -24,6 +24,7 @@ class RowContext(nn.Module):
                 (2, 3),
                 padding=((1, 0), (1, 1)),  # the row above and this one; a column to each side
                 dtype=self.dtype,
+                conv_general_dilated=convolution.convolve,
                 name=f"conv{i + 1}",
             )(nn.relu(x))
             x = x + y

@@ -104,7 +104,9 @@ def _kernel_gradient(images, kernel, cotangent, *, strides, padding, precision):
         )
     ]
     images = images[:, : used[0], : used[1]]  # a stride may leave out the last
-    pads = [(low, n - side) for n, side, (low, _) in zip(used, images.shape[1:3], padding, strict=True)]
+    pads = [
+        (low, n - side) for n, side, (low, _) in zip(used, images.shape[1:3], padding, strict=True)
+    ]
 
     def add(total, part):
         some, cotangents = part

@@ -5,7 +5,7 @@ of time and without an accelerator, `lines` tells the result. python -m byol_jax
 """
 
 from byol_jax.plan.chips import CHIPS, Chip, devices
-from byol_jax.plan.costs import flops
 from byol_jax.plan.compiled import Plan, compile_step, largest
+from byol_jax.plan.costs import flops
 from byol_jax.plan.report import lines
 from byol_jax.plan.roofline import Roofline, roofline

@@ -54,25 +54,7 @@ class Block(nn.Module):
         if self.always_project or x.shape != y.shape:
             x = self.conv(layers[-1][0], 1, stride, name="shortcut_conv")(x)
             x = self.batch_norm(name="shortcut_bn")(x, train=train)
-        return _relu(x + y)
-
-
-@jax.custom_vjp
-def _relu(x):
-    """ReLU whose gradient looks at what it gave, which the next block keeps, not at what it got."""
-    return nn.relu(x)
-
-
-def _relu_forward(x):
-    y = nn.relu(x)
-    return y, y
-
-
-def _relu_backward(y, cotangent):
-    return (jnp.where(y > 0, cotangent, jnp.zeros_like(cotangent)),)
-
-
-_relu.defvjp(_relu_forward, _relu_backward)
+        return nn.relu(x + y)
 
 
 class ResNet(nn.Module):

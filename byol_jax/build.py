@@ -88,9 +88,8 @@ def _networks(config, axis_name) -> dict[str, networks.Network]:
     if config.precision not in PRECISIONS:
         raise ValueError(f"precision {config.precision!r} must be one of {', '.join(PRECISIONS)}.")
     norm = _norm(dict(config.batch_norm), axis_name)
-    encoder = sections.call(
-        "encoder", networks.ENCODERS, config.encoder, batch_norm=norm, dtype=config.precision
-    )
+    how = {"batch_norm": norm, "dtype": config.precision, "remat": config.remat}
+    encoder = sections.call("encoder", networks.ENCODERS, config.encoder, **how)
     nets = {"encoder": encoder}
     for head in ("projector", "predictor"):
         if config.get(head):

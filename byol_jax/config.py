@@ -51,6 +51,9 @@ def default() -> ConfigDict:
             "epochs": 100.0,  # or a part of one
             "microbatches": 1,  # of a device's batch; the gradient is that of the whole batch
             "precision": "float32",  # of the networks: float32 or bfloat16
+            # What the encoder computes anew in the backward pass instead of keeping it: None,
+            # "elementwise" or "blocks" (see networks.resnet).
+            "remat": config_dict.placeholder(str),
             "log_every_steps": 50,
             "checkpoint_every_steps": 1000,
             "keep_checkpoints": 2,

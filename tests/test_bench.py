@@ -164,6 +164,18 @@ def test_the_operations_counted_are_those_of_the_networks():
     assert 0.8 < (two - one) / (2 * 2 * 3 * forward) < 1.0
 
 
+def test_remat_of_a_config_reaches_the_encoder():
+    config = _small_step()
+    config.remat = "odd"
+    with pytest.raises(ValueError, match="unknown remat 'odd'; choose one of None, elementwise"):
+        steps._lowered(config, steps._views(config))
+    lowered = []
+    for config.remat in (None, "blocks"):
+        lowered.append(steps._lowered(config, steps._views(config))[0])
+    whole, anew = (plan.flops(each.compiler_ir("hlo").as_hlo_text()) for each in lowered)
+    assert 1.1 < anew / whole < 1.4
+
+
 def test_an_unknown_peer_and_what_it_cannot_express_are_refused():
     with pytest.raises(ValueError, match="unknown peer 'tensorflow'; choose one of torch"):
         bench.step(_small_step(), peer="tensorflow")

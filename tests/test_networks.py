@@ -177,7 +177,7 @@ def test_features_are_float32_whatever_the_network_computes_in():
     np.testing.assert_allclose(got, want, rtol=0.05, atol=0.05)
 
 
-@pytest.mark.parametrize("option", ["stem", "padding"])
+@pytest.mark.parametrize("option", ["stem", "padding", "remat"])
 def test_an_unknown_option_of_a_resnet_names_the_known_ones(option):
     with pytest.raises(ValueError, match=rf"unknown {option} 'odd'; choose one of \w+, "):
         networks.resnet18(**{option: "odd"})

@@ -2,7 +2,7 @@
 
 XLA makes a gradient a convolution of unusual layout. On a CPU it then transposes the operands, and
 computes them anew meanwhile, all that can be fused, along strides that miss every cache; within a
-loop it does not even transpose, and takes hundreds of times as long. Here both gradients come in the
+loop it does not even transpose, and takes a hundred times as long. Here both gradients come in the
 usual layout, and the kernel's in parts of the batch that fit the cache. Elsewhere XLA has its way.
 """
 

@@ -19,7 +19,7 @@ setuptools.setup(
     packages=setuptools.find_packages(include=["byol_jax", "byol_jax.*"])
     + ["byol_jax." + folder.replace("/", ".") for folder in _CONFIG_FOLDERS],
     package_dir={"byol_jax." + folder.replace("/", "."): folder for folder in _CONFIG_FOLDERS},
-    package_data={"byol_jax": ["data/embedded/**/*"]},
+    package_data={"byol_jax": ["data/embedded/**/*", "report/static/*"]},
     install_requires=[
         "absl-py>=2.1",
         "array-record>=0.8.1",
@@ -35,7 +35,10 @@ setuptools.setup(
         "optax>=0.2.5",
         "orbax-checkpoint>=0.11.25",
         "pillow>=11.0",
+        "pyarrow>=18.0",
         "rich>=13.0",
+        "safetensors>=0.4.5",
+        "scipy>=1.14",
         "simplejpeg>=1.8.2",
         "tensorflow-datasets>=4.9.10",
         "tifffile>=2024.8.30",
@@ -47,13 +50,15 @@ setuptools.setup(
         "tfds": ["tensorflow>=2.18"],
         "tensorboard": ["tensorboardX>=2.6.2.2"],
         "plot": ["matplotlib>=3.10.8"],
-        "parity": ["lightly>=1.6", "torch>=2.15", "torchvision>=0.29"],
+        "umap": ["umap-learn>=0.5.7"],
+        "browser": ["selenium>=4.20"],  # for the tests of the report, beside Chromium
+        "parity": ["lightly>=1.6", "timm>=1.0", "torch>=2.13", "torchvision>=0.28"],
         "test": [
             "matplotlib>=3.10.8",
             "pytest>=8.0",
             "pytest-xdist>=3.6.1",
             "ruff>=0.14",
-            "scipy>=1.14",
+            "scikit-learn>=1.6",
             "tensorboardX>=2.6.2.2",
         ],
     },

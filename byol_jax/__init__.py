@@ -1,7 +1,7 @@
 """Self-supervised image features in pure JAX.
 
 Modules load when they are first used, so that `from byol_jax import losses` brings only jax, chex
-and optax.
+and optax. The functions `load_encoder` and `embed_folder` are for trained encoders.
 """
 
 import importlib
@@ -12,7 +12,9 @@ __all__ = [
     "augment",
     "collectives",
     "ema",
+    "embed_folder",
     "evaluation",
+    "load_encoder",
     "losses",
     "memory_bank",
     "methods",
@@ -24,15 +26,18 @@ __all__ = [
     "train_state",
     "train_step",
 ]
+_FUNCTIONS = {"embed_folder": ("embed", "embed_folder"), "load_encoder": ("encoder", "load")}
 
 
 def __getattr__(name: str):
-    """Imports the public module `name` on first use; raises AttributeError for any other name."""
+    """Imports a public module or function on first use; raises AttributeError for another name."""
     if name not in __all__:
-        raise AttributeError(f"byol_jax has no module {name!r}; it has {', '.join(__all__)}")
-    return importlib.import_module(f"byol_jax.{name}")
+        raise AttributeError(f"byol_jax has no {name!r}; it has {', '.join(__all__)}")
+    module, function = _FUNCTIONS.get(name, (name, None))
+    found = importlib.import_module(f"byol_jax.{module}")
+    return getattr(found, function) if function else found
 
 
 def __dir__() -> list[str]:
-    """The public modules."""
+    """The public names."""
     return __all__

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from byol_jax import methods, networks, optimizers, probe, sections, views
+from byol_jax import ema, methods, networks, optimizers, probe, sections, views
+from byol_jax import encoder as encoders
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -18,7 +19,8 @@ class Parts(NamedTuple):
     """What an experiment is made of.
 
     make_views(keys, images) -> tuple of views; evaluation_view(images) -> float [B, h, w, C].
-    encode(params, stats, images) -> what is evaluated, [B, F].  schedule: step -> learning rate.
+    encode(params, stats, images) -> what is evaluated, [B, F].  schedules: step -> learning_rate,
+    and decay, where the method has one.
     mask: of the optimizer, params -> pytree of bool.
     """
 
@@ -27,7 +29,7 @@ class Parts(NamedTuple):
     make_views: Callable
     evaluation_view: Callable
     encode: Callable
-    schedule: optax.Schedule
+    schedules: dict[str, optax.Schedule]
     peak_learning_rate: float
     mask: Callable
     online_probe: probe.Probe | None
@@ -75,7 +77,7 @@ def build(
         make_views=views.make_views(config, cropped=cropped),
         evaluation_view=evaluation_view,
         encode=_encode(config, nets, evaluation_view),
-        schedule=schedule,
+        schedules={"learning_rate": schedule, **_decay(config.method, total_steps)},
         peak_learning_rate=peak,
         mask=mask,
         online_probe=online_probe,
@@ -90,6 +92,8 @@ def _networks(config, axis_name) -> dict[str, networks.Network]:
     norm = _norm(dict(config.batch_norm), axis_name)
     how = {"batch_norm": norm, "dtype": config.precision, "remat": config.remat}
     encoder = sections.call("encoder", networks.ENCODERS, config.encoder, **how)
+    if config.start_from is not None:
+        encoder = _started(encoder, config.start_from)
     nets = {"encoder": encoder}
     for head in ("projector", "predictor"):
         if config.get(head):
@@ -99,6 +103,12 @@ def _networks(config, axis_name) -> dict[str, networks.Network]:
         known = {"row_context": networks.row_context}
         nets["context"] = sections.call("context", known, arguments, dtype=config.precision)
     return nets
+
+
+def _started(encoder, file) -> networks.Network:
+    """The encoder whose first arrays are those of a file."""
+    params, stats, _ = encoders.file.read(file)
+    return networks.starting_from(encoder, params, stats)
 
 
 def _norm(arguments, axis_name):
@@ -138,6 +148,17 @@ def _method(config, nets, derived, num_classes):
             "choose a self-supervised method, or prepare it from subfolders named after classes."
         )
     return sections.call("method", methods.METHODS, config.method, **nets, **derived)
+
+
+def _decay(given, total_steps) -> dict[str, Callable]:
+    parameters = _parameters(methods.METHODS[given.name])
+    defaults = {name: p.default for name, p in parameters.items() if p.default is not p.empty}
+    arguments = {**defaults, **given}
+    if "decay" not in arguments:
+        return {}
+    if arguments.get("decay_schedule") == "cosine":
+        return {"decay": lambda step: ema.cosine_decay(arguments["decay"], step, total_steps)}
+    return {"decay": lambda step: arguments["decay"]}
 
 
 def _parameters(factory):

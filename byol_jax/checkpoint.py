@@ -15,11 +15,14 @@ _SHOWN = 5  # leaves that an error names
 
 
 class Checkpoints:
-    """The checkpoints of one workdir; a context manager, whose end waits for the last save."""
+    """The checkpoints of one workdir; a context manager, whose end waits for the last save.
 
-    def __init__(self, workdir: Path, *, keep: int):
+    keep: how many of the newest; None only reads.
+    """
+
+    def __init__(self, workdir: Path, *, keep: int | None):
         self._folder = Path(workdir) / "checkpoints"
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=keep is not None)
         handler = ocp.StandardCheckpointHandler()
         self._manager = ocp.CheckpointManager(self._folder, options=options, item_handlers=handler)
 
@@ -44,6 +47,10 @@ class Checkpoints:
         """The step of the newest checkpoint, None where there is none."""
         return self._manager.latest_step()
 
+    def steps(self) -> list[int]:
+        """The steps of all checkpoints, ascending."""
+        return sorted(self._manager.all_steps())
+
     def save(self, step: int, state: chex.ArrayTree) -> None:
         """Starts saving; returns when the arrays are copied, so that they may be donated.
 
@@ -54,18 +61,24 @@ class Checkpoints:
         except Exception as error:
             raise self._not_saved(error) from error
 
-    def restore(self, template: chex.ArrayTree) -> chex.ArrayTree:
-        """The newest checkpoint, in the structure, shapes and types of `template`, on the host.
+    def restore(self, template: chex.ArrayTree, *, step: int | None = None) -> chex.ArrayTree:
+        """A checkpoint, in the structure, shapes and types of `template`, on the host.
 
-        Raises FileNotFoundError where there is none, and ValueError where it cannot be read or is
-        of something else than the template.
+        step: the newest unless given. Raises FileNotFoundError where there is none, and ValueError
+        where it cannot be read or is of something else than the template.
         """
         self.wait()
-        step = self.latest_step()
-        if step is None:
+        kept = self.steps()
+        if not kept:
             raise FileNotFoundError(
                 f"no checkpoint in {self._folder}; run `train` with this --workdir first."
             )
+        if step is not None and step not in kept:
+            raise FileNotFoundError(
+                f"no checkpoint of step {step} in {self._folder}; there are those of "
+                f"{', '.join(map(str, kept))}."
+            )
+        step = kept[-1] if step is None else step
         wanted = _flat(template)
         self._check(step, wanted)
         try:
@@ -139,11 +152,13 @@ def _global(flat):
     }
 
 
-def check_same_experiment(workdir: Path, config: dict, *, free: tuple[str, ...]) -> None:
+def check_same_experiment(
+    workdir: Path, config: dict, *, free: tuple[str, ...], keeps: bool = True
+) -> None:
     """Keeps the config in workdir/config.json, and holds later starts there to it.
 
-    free: dotted names, of fields or sections, that may change. Raises ValueError naming what
-    changed beside them.
+    free: dotted names, of fields or sections, that may change. keeps: False only compares. Raises
+    ValueError naming what changed beside them.
     """
     file = Path(workdir) / "config.json"
     text = json.dumps(config, indent=2, sort_keys=True) + "\n"
@@ -161,6 +176,8 @@ def check_same_experiment(workdir: Path, config: dict, *, free: tuple[str, ...])
                 f"{workdir} holds another experiment's checkpoint: {'; '.join(changed)}. Give "
                 "another --workdir, or change these back."
             )
+    if not keeps:
+        return
     scratch = file.with_suffix(".json.partial")
     scratch.write_text(text, encoding="utf-8")
     os.replace(scratch, file)

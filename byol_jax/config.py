@@ -39,6 +39,8 @@ def default() -> ConfigDict:
             # sync: over all devices, or per device, there in so many groups. {"kind": "layer"}
             # normalizes by the channels instead.
             "batch_norm": {"sync": True, "groups": 1},
+            # The encoder's first weights: a file that `export` or `import` wrote.
+            "start_from": config_dict.placeholder(str),
             "method": {"name": "byol"},
             # multipliers: {"predictor": 10.0} gives a network so many times the learning rate.
             "optimizer": {"name": "sgd", "weight_decay": 1e-4, "mask": "kernels"},
@@ -58,15 +60,39 @@ def default() -> ConfigDict:
             "checkpoint_every_steps": 1000,
             "keep_checkpoints": 2,
             "tensorboard": False,
+            "report": True,  # write report.html at the end
             "published": config_dict.placeholder(float),  # the paper's number, for `compare`
-            # After training: on the encoder's features, on the method's projections, or (CPC) on
-            # the mean of the encoder's features of patches.
+            # After training, protocols of evaluation.protocols: on the encoder's features, on the
+            # method's projections, or (CPC) on the mean of the encoder's features of patches.
             "evaluate": {
                 "protocols": ("knn", "linear"),
+                # Of the checkpoints that are kept: "last", "best" (by kNN on a tenth of the training
+                # split), or the number of a step.
+                "steps": ("last",),
+                # Another data set to measure on; what is left out is as in `data`.
+                "data": {
+                    "name": config_dict.placeholder(str),
+                    "train_split": config_dict.placeholder(str),
+                    "test_split": config_dict.placeholder(str),
+                    "data_dir": config_dict.placeholder(str),
+                    "image_size": config_dict.placeholder(int),
+                },
                 "on": "features",
                 "view": {},  # changes augment.evaluation_view; size, mean, std are the first view's
                 "baselines": ("untrained", "raw pixels"),
-                "options": {"knn": {"k": 20, "temperature": 0.1}},
+                "options": {  # of each protocol, its function's arguments
+                    "knn": {"k": 20, "temperature": 0.1},
+                    "linear": {"epochs": 50, "seed": 0},
+                    "logistic": {"seed": 0},
+                    "probe": {"recipe": "simclr", "seed": 0},
+                    "finetune": {"epochs": 10, "learning_rates": (0.02, 0.1, 0.5), "seed": 0},
+                    "semi": {
+                        "fractions": (0.01, 0.1),  # of the labels
+                        "epochs": (60, 30),
+                        "learning_rates": (0.1, 0.4, 1.6),
+                        "seeds": (0,),
+                    },
+                },
             },
         }
     )
@@ -129,6 +155,7 @@ FREE = (
     "checkpoint_every_steps",
     "keep_checkpoints",
     "tensorboard",
+    "report",
     "evaluate",
     "published",
     "data.data_dir",

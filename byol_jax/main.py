@@ -1,12 +1,13 @@
-"""The commands: python -m byol_jax train|evaluate|preview|prepare|compare|bench|plan."""
+"""The commands: python -m byol_jax train|evaluate|embed|export|import|report|…; see _USAGE."""
 
 import sys
+import traceback
 from pathlib import Path
 
 from absl import app, flags
 from ml_collections import config_flags
 
-from byol_jax import runtime
+from byol_jax import arguments, runtime
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "A config file; --config.field=value overrides one of its fields."
@@ -15,9 +16,18 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints, metrics and 
 _SOURCE = flags.DEFINE_string(
     "source", None, "prepare: a folder of pictures, of IDX files, or TFDS's of TFRecord files."
 )
-_OUT = flags.DEFINE_string(
-    "out", None, "prepare: the data set to make, a new folder. preview: the picture to write."
+_OUT = flags.DEFINE_string("out", None, "What to write: a file, or (prepare) a new folder.")
+_ENCODER = flags.DEFINE_string(
+    "encoder", None, "evaluate, embed, export: a file of an encoder, in place of --workdir."
 )
+_PROTOCOL = flags.DEFINE_list(
+    "protocol", None, "evaluate: knn, linear, logistic, probe, finetune, semi; several by commas."
+)
+_IMAGES = flags.DEFINE_string("images", None, "embed: a folder of pictures.")
+_LAYOUT = flags.DEFINE_string("layout", "flax", "export: flax, torchvision or timm.")
+_STEP = flags.DEFINE_integer("step", None, "export: of which checkpoint; the newest unless given.")
+_WEIGHTS = flags.DEFINE_string("weights", None, "import: a file that another project wrote.")
+_UMAP = flags.DEFINE_bool("umap", False, "report: lay features out by UMAP too (extra umap).")
 _MAX_TRAIN = flags.DEFINE_integer("max_train", None, "prepare: read so many training pictures.")
 _MAX_TEST = flags.DEFINE_integer("max_test", None, "prepare: read so many test pictures.")
 _LABELS = flags.DEFINE_string(
@@ -47,7 +57,15 @@ _LARGEST = flags.DEFINE_bool(
 
 _USAGE = """usage:
   python -m byol_jax train    --config=FILE --workdir=FOLDER [--config.field=value …]
-  python -m byol_jax evaluate --config=FILE --workdir=FOLDER [--config.field=value …]
+  python -m byol_jax evaluate --workdir=FOLDER|--encoder=FILE [--protocol=knn,linear,…]
+                              [--config.field=value …]
+  python -m byol_jax embed    --workdir=FOLDER|--encoder=FILE --images=FOLDER
+                              --out=FILE.npz|FILE.parquet
+  python -m byol_jax export   --workdir=FOLDER|--encoder=FILE --out=FILE.safetensors|FOLDER
+                              [--layout=flax|torchvision|timm] [--step=N]
+  python -m byol_jax import   --weights=FILE --out=FILE.safetensors|FOLDER
+  python -m byol_jax unpickle --source=FILE --out=FILE.npz
+  python -m byol_jax report   RUN [RUN …] --out=FILE.html [--umap]
   python -m byol_jax preview  --config=FILE --out=PICTURE [--config.field=value …]
   python -m byol_jax prepare  --source=FOLDER --out=FOLDER [--labels=folders|none|FILE.csv]
                               [--test_fraction=0.1] [--max_side=N] [--duplicates=drop|keep]
@@ -69,11 +87,74 @@ def _train() -> None:
 
 
 def _evaluate() -> None:
-    from byol_jax import train
+    from byol_jax import finish
 
-    _need("evaluate", config=_CONFIG.value, workdir=_WORKDIR.value)
+    _need("evaluate", config=_CONFIG.value)
     runtime.keep_compiled()
-    train.evaluate(_CONFIG.value, _WORKDIR.value)
+    config = _CONFIG.value
+    if _PROTOCOL.value:
+        config.evaluate.protocols = tuple(_PROTOCOL.value)
+    if _ENCODER.value:
+        finish.evaluate_encoder(config, _ENCODER.value, _WORKDIR.value)
+    else:
+        _need("evaluate", workdir=_WORKDIR.value)
+        finish.evaluate_run(config, _WORKDIR.value)
+
+
+def _embed() -> None:
+    from byol_jax import embed, encoder, report
+
+    _need("embed", images=_IMAGES.value, out=_OUT.value)
+    try:
+        with report.Counter() as counter:
+            loaded = encoder.load(_one("embed", encoder=_ENCODER, workdir=_WORKDIR))
+            rows = embed.embed(loaded, _IMAGES.value, _OUT.value, progress=counter)
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the same command goes on from here.")
+    sys.stdout.reconfigure(errors="backslashreplace")  # the names of files know no encoding
+    for path, why in rows.unreadable.items():
+        print(f"unreadable: {path}: {why}")
+    shape = " x ".join(f"{side:,}" for side in rows.features.shape)
+    print(f"{_OUT.value}: {shape} features; unreadable {len(rows.unreadable):,}")
+
+
+def _export() -> None:
+    from byol_jax import encoder, export, finish
+
+    _need("export", out=_OUT.value)
+    place = _one("export", encoder=_ENCODER, workdir=_WORKDIR)
+    if _ENCODER.value:
+        made, results = encoder.load(place), {}
+    else:
+        made = finish.export_run(_CONFIG.value, place, _STEP.value)
+        results = export.results_of(place, made.about.step)
+    written = export.export(made, _OUT.value, layout=_LAYOUT.value, results=results)
+    print("\n".join(map(str, written)))
+
+
+def _import() -> None:
+    from byol_jax import export
+
+    _need("import", weights=_WEIGHTS.value, out=_OUT.value)
+    print("\n".join(map(str, export.from_elsewhere(_WEIGHTS.value, _OUT.value))))
+
+
+def _unpickle() -> None:
+    from byol_jax import encoder
+
+    _need("unpickle", source=_SOURCE.value, out=_OUT.value)
+    encoder.foreign.unpickle(_SOURCE.value, _OUT.value)
+    print(f"{_OUT.value} has its arrays; `import` can read it.")
+
+
+def _report(*workdirs: str) -> None:
+    from byol_jax import reporting
+
+    if not workdirs:
+        raise app.UsageError(f"report needs the workdirs of runs.\n{_USAGE}")
+    _need("report", out=_OUT.value)
+    reporting.write(workdirs, _OUT.value, umap=_UMAP.value)
+    print(_OUT.value)
 
 
 def _preview() -> None:
@@ -143,19 +224,33 @@ def _plan() -> None:
 COMMANDS = {
     "train": _train,
     "evaluate": _evaluate,
+    "embed": _embed,
+    "export": _export,
+    "import": _import,
+    "unpickle": _unpickle,
+    "report": _report,
     "preview": _preview,
     "prepare": _prepare,
     "compare": _compare,
     "bench": _bench,
     "plan": _plan,
 }
-_TAKE_WORDS = ("compare", "bench")
+_TAKE_WORDS = ("compare", "bench", "report")
 
 
 def _need(command: str, **given) -> None:
     missing = [f"--{name}" for name, value in given.items() if value is None]
     if missing:
         raise app.UsageError(f"{command} needs {' and '.join(missing)}.\n{_USAGE}")
+
+
+def _one(command: str, **flags_by_name) -> str:
+    """The value of the one flag that is given."""
+    given = [flag.value for flag in flags_by_name.values() if flag.value is not None]
+    if len(given) != 1:
+        names = " or ".join(f"--{name}" for name in flags_by_name)
+        raise app.UsageError(f"{command} needs {names}, one of them.\n{_USAGE}")
+    return given[0]
 
 
 def _main(argv: list[str]) -> None:
@@ -168,20 +263,19 @@ def _main(argv: list[str]) -> None:
     COMMANDS[command](*argv[2:])
 
 
-def find_config(argument: str) -> str:
-    """A --config argument that names no file here, but one that came with the package, names that.
-
-    So `--config=configs/quickstart.py` works outside a clone too. Others stay as they are.
-    """
-    flag, _, path = argument.partition("=")
-    installed = Path(__file__).parent / path.split(":")[0]
-    if flag != "--config" or Path(path.split(":")[0]).exists() or not installed.exists():
-        return argument
-    return f"{flag}={Path(__file__).parent / path}"
+def _told(argv: list[str]) -> None:
+    """What this package raises says all there is to say; of anything else the traceback is told."""
+    try:
+        _main(argv)
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
+        *_, (last, _) = traceback.walk_tb(error.__traceback__)
+        if not last.f_code.co_filename.startswith(str(Path(__file__).parent)):
+            raise
+        sys.exit(f"byol_jax: {error}")
 
 
 def run() -> None:
     """The console script."""
     runtime.prefer_fast_cpu()
     quiet = "--verbosity=-1"  # without it Orbax tells of every file
-    app.run(_main, [sys.argv[0], quiet, *(find_config(argument) for argument in sys.argv[1:])])
+    app.run(_told, [sys.argv[0], quiet, *arguments.complete(sys.argv[1:])])

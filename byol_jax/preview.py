@@ -14,19 +14,24 @@ _SHOWN = 160  # pixels to which smaller views are magnified, a whole number of t
 
 
 def preview(config: ConfigDict, out: str, *, num_images: int = 6, num_draws: int = 4) -> None:
-    """Writes the picture `out`: of num_images training images, num_draws of each of the views.
+    """Writes the picture of `sheet` to `out`.
 
     Raises ValueError for an `out` whose suffix Pillow does not know.
     """
     if Path(out).suffix.lower() not in Image.registered_extensions():
         raise ValueError(f"--out={out} must end in .png, .jpg or another of Pillow's formats.")
+    sheet(config, num_images=num_images, num_draws=num_draws).save(out)
+
+
+def sheet(config: ConfigDict, *, num_images: int, num_draws: int) -> Image.Image:
+    """Of num_images training images, evenly spaced, num_draws of each of the views."""
     source = _open(config, config.data.image_size)
     size = next(iter(views.settings_of(config).values())).size
     whole = _open(config, size) if source.sizes_differ and not config.data.image_size else source
     chosen = np.linspace(0, len(source) - 1, min(num_images, len(source))).astype(np.int32)
     columns = [_shown(whole.take(chosen)["image"]), *_draws(config, source, chosen, num_draws)]
     titles = ["image"] + [f"{view} {n + 1}" for view in config.views for n in range(num_draws)]
-    _sheet(columns, titles).save(out)
+    return _sheet(columns, titles)
 
 
 def _open(config, image_size):
@@ -59,17 +64,22 @@ def _draws(config, source, chosen, num_draws):
 
 
 def _shown(images, mean=None, std=None):
-    """Images [B, h, w, C] as uint8 RGB, magnified; of other than three channels the first, in grey."""
+    """Images [B, h, w, C] as uint8 RGB, magnified."""
     images = np.asarray(images)
-    if np.issubdtype(images.dtype, np.integer):
-        images = images / np.float32(np.iinfo(images.dtype).max)
-    elif mean is not None:
+    if mean is not None and not np.issubdtype(images.dtype, np.integer):
         images = images * np.float32(std) + np.float32(mean)
-    if images.shape[-1] != 3:
-        images = np.repeat(images[..., :1], 3, axis=-1)
-    images = np.round(np.clip(images, 0.0, 1.0) * 255.0).astype(np.uint8)
+    images = as_rgb(images)
     times = max(_SHOWN // images.shape[1], 1)
     return images.repeat(times, axis=1).repeat(times, axis=2)
+
+
+def as_rgb(images: np.ndarray) -> np.ndarray:
+    """[..., C], of integers or in [0, 1], as uint8 [..., 3]: of other than RGB the first, in grey."""
+    if np.issubdtype(images.dtype, np.integer):
+        images = images / np.float32(np.iinfo(images.dtype).max)
+    if images.shape[-1] != 3:
+        images = np.repeat(images[..., :1], 3, axis=-1)
+    return np.round(np.clip(images, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
 def _sheet(columns, titles):

@@ -1,6 +1,9 @@
 """What a process needs before its first array, and where the state lives on its devices."""
 
+import functools
+import importlib.metadata
 import os
+import subprocess
 from pathlib import Path
 
 import chex
@@ -34,6 +37,26 @@ def keep_compiled() -> None:
     if jax.config.jax_compilation_cache_dir is None:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
         jax.config.update("jax_compilation_cache_dir", str(cache / "byol_jax" / "compiled"))
+
+
+@functools.cache
+def commit() -> str:
+    """The code that runs: the commit of its clone, with "+" where files differ; else the version."""
+    root = Path(__file__).parents[1]
+
+    def git(*words):
+        done = subprocess.run(
+            ["git", "-C", root, *words], check=False, capture_output=True, text=True
+        )
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    try:
+        if (root / ".git").exists() and (found := git("rev-parse", "--short=12", "HEAD")):
+            changed = git("status", "--porcelain", "--untracked-files=no", "--", "byol_jax")
+            return found + ("+" if changed else "")
+    except OSError:  # there is no git
+        pass
+    return importlib.metadata.version("byol_jax")
 
 
 def replicate(tree: chex.ArrayTree) -> chex.ArrayTree:

@@ -101,8 +101,31 @@ def check_channels(config: ConfigDict, channels: int) -> None:
             )
 
 
+def evaluation_settings(config: ConfigDict) -> dict:
+    """The arguments of augment.evaluation_view, of config.evaluate.view and the first of config.views."""
+    first = next(iter(settings_of(config).values()))
+    shared = {"size": first.size, "mean": first.mean, "std": first.std}
+    return {**shared, **config.evaluate.view}
+
+
 def evaluation_view(config: ConfigDict) -> Callable:
-    """The function of build.Parts, for config.evaluate.view and the first of config.views."""
-    first = next(iter(config.views.values()))
-    shared = {key: first[key] for key in ("size", "mean", "std") if key in first}
-    return jax.vmap(augment.evaluation_view(**{**shared, **config.evaluate.view}))
+    """The function of build.Parts."""
+    return jax.vmap(augment.evaluation_view(**evaluation_settings(config)))
+
+
+def tuning_view(config: ConfigDict) -> Callable:
+    """The random crops and mirror images of the first of config.views, to train classifiers on.
+
+    tuning_view(keys [B], images [B, H, W, C]) -> [B, h, w, C].
+    """
+    first = next(iter(settings_of(config).values()))
+    chance = {"area": first.area, "ratio": first.ratio, "flip_probability": first.flip_probability}
+    return crops(evaluation_settings(config), **chance)
+
+
+def crops(evaluation: dict, **chance) -> Callable:
+    """As tuning_view, of the size, mean, std, … of an evaluation view; chance: of augment.Settings."""
+    same = {name: value for name, value in evaluation.items() if name != "proportion"}
+    return augment.batched(
+        augment.pipeline(order=("crop", "flip"), **{"antialias": True, **same}, **chance)
+    )

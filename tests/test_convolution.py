@@ -3,6 +3,7 @@
 import functools
 import re
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -93,3 +94,10 @@ def test_every_convolution_of_a_loop_has_the_layout_that_a_cpu_is_fast_in():
     layouts = re.findall(r" convolution\(.*dim_labels=(\S+?),? ", text)
     assert len(layouts) > 10 and set(layouts) == {"b01f_01io->b01f"}
     assert "lhs_dilate" not in text
+
+
+@pytest.mark.parametrize("options", [{"kernel_dilation": 2}, {"feature_group_count": 2}])
+def test_dilations_and_groups_are_refused(options):
+    module = nn.Conv(4, (3, 3), conv_general_dilated=convolution.convolve, **options)
+    with pytest.raises(ValueError, match="has no dilations .* use jax.lax"):
+        module.init(jax.random.key(0), jnp.zeros((1, 8, 8, 4)))

@@ -3,13 +3,15 @@
 import functools
 import io
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import rich.console
 from scipy import optimize, special
+from sklearn import linear_model, neighbors
 
-from byol_jax.evaluation import features, knn, linear, protocols, table
+from byol_jax.evaluation import features, knn, linear, logistic, protocols, table, tuning
 
 CLASSES = 3
 
@@ -23,6 +25,13 @@ def _clusters(seed, num, noise):
 
 TIDY = (*_clusters(0, 60, 0.05), *_clusters(1, 30, 0.05))
 NOISY = (*_clusters(0, 120, 0.7), *_clusters(1, 60, 0.7))
+
+
+def _evaluate(splits, **how):
+    """All of protocols.evaluate, on features alone."""
+    subject = protocols.Subject(lambda: (splits[0], splits[2]))
+    images = (tuning.Images(None, labels) for labels in (splits[1], splits[3]))
+    return protocols.evaluate(subject, *images, num_classes=CLASSES, **how)
 
 
 # Features
@@ -69,6 +78,34 @@ def test_knn_of_more_neighbours_than_examples_takes_all_and_says_so():
     assert knn.knn(*TIDY, num_classes=CLASSES, k=1000).settings["k"] == 60
 
 
+def test_knn_is_scikit_learns_weighted_vote():
+    def weigh(distances):
+        return np.exp((1.0 - distances) / 0.1)
+
+    theirs = neighbors.KNeighborsClassifier(20, weights=weigh, metric="cosine", algorithm="brute")
+    theirs.fit(NOISY[0], NOISY[1])
+    row = knn.knn(*NOISY, num_classes=CLASSES)
+    guesses = theirs.predict(NOISY[2])
+    assert row.accuracy == np.mean(guesses == NOISY[3]) < 1.0
+    assert row.confusion == table.confusion(NOISY[3], guesses, CLASSES)
+
+
+def test_knn_never_holds_all_similarities():
+    """60,000 against 10,000 of 512 dimensions: no array of the program has so many numbers."""
+    shapes = [(500, 512), (60_000, 512)]
+    queries, rows = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes)
+    labels = jax.ShapeDtypeStruct((60_000,), jnp.int32)
+    how = {"num_classes": 10, "k": 20, "temperature": 0.1}
+    memory = knn._scores.lower(queries, rows, labels, **how).compile().memory_analysis()
+    assert memory.temp_size_in_bytes < 4 * 60_000 * 10_000 / 4
+
+
+def test_a_confusion_counts_rows_of_the_true_class():
+    got = table.confusion(np.array([0, 0, 1]), np.array([0, 1, 1]), 2)
+    assert got == ((1, 1), (0, 1))
+    assert table.confusion(np.array([0]), np.array([0]), 101) is None
+
+
 # Linear
 
 FAST = {"epochs": 10, "batch_size": 32, "learning_rates": (0.3, 3.0), "weight_decays": (0.0, 1e-2)}
@@ -93,7 +130,7 @@ def test_the_test_split_chooses_no_setting():
 
 
 def test_the_held_out_part_is_a_tenth_and_disjoint():
-    kept, held_out = linear._split(np.random.default_rng(0), 120, 0.1)
+    kept, held_out = features.split(np.random.default_rng(0), 120, 0.1)
     assert sorted([*kept, *held_out]) == list(range(120)) and len(held_out) == 12
 
 
@@ -150,10 +187,43 @@ def test_full_batch_training_ends_at_the_logistic_regression():
 
 def test_features_are_measured_in_the_units_of_the_training_split():
     train, test = np.array([[1.0, 5.0], [3.0, 5.0]]), np.array([[5.0, 9.0]])
-    train, test = linear._standardize(train, test)
+    train, test = features.standardize(train, test)
     half = 0.5**0.5  # 1 / sqrt(F), and a feature that is constant says nothing
     np.testing.assert_allclose(train, [[-half, 0], [half, 0]], rtol=1e-6)
     np.testing.assert_allclose(test, [[3 * half, 0]], rtol=1e-6)
+
+
+# Logistic regression
+
+
+def test_logistic_is_scikit_learns_regression():
+    train, labels = NOISY[0], NOISY[1].astype(np.int32)
+    for penalty in (0.1, 10.0):
+        start = np.zeros((6, CLASSES), np.float32)
+        weights = logistic.fit(train, labels, penalty, start, 500)
+        theirs = linear_model.LogisticRegression(C=1 / penalty, tol=1e-8, max_iter=1000)
+        theirs.fit(np.float64(train), labels)
+        # Theirs has one bias that is free; ours has the same classes' differences.
+        ours = weights - weights.mean(axis=1, keepdims=True)
+        np.testing.assert_allclose(ours[:-1], theirs.coef_.T, atol=2e-3)
+        np.testing.assert_allclose(
+            ours[-1], theirs.intercept_ - theirs.intercept_.mean(), atol=2e-3
+        )
+        np.testing.assert_array_equal(logistic.guess(weights, train), theirs.predict(train))
+
+
+def test_logistic_chooses_its_penalty_without_the_test_split():
+    options = {"num_classes": CLASSES, "penalties": (1e-3, 1.0, 1e5)}
+    row = logistic.logistic(*NOISY, **options)
+    permuted = np.random.default_rng(0).permutation(NOISY[3])
+    assert logistic.logistic(*NOISY[:3], permuted, **options).settings == row.settings
+    assert row.settings["penalty"] < 1e5 and row.accuracy > 0.6
+    assert logistic.logistic(*TIDY, **options).accuracy == 1.0
+
+
+def test_a_penalty_of_zero_is_refused():
+    with pytest.raises(ValueError, match="penalties .* above 0"):
+        logistic.logistic(*TIDY, num_classes=CLASSES, penalties=(0.0,))
 
 
 # What errors say
@@ -165,7 +235,7 @@ def test_missing_labels_say_which_split_lacks_them(protocol, missing):
     splits = [None if i == missing else part for i, part in enumerate(TIDY)]
     name = "training" if missing == 1 else "test"
     with pytest.raises(ValueError, match=f"the {name} split has none; evaluate on a data set with"):
-        protocols.evaluate(*splits, num_classes=CLASSES, protocols=[protocol])
+        _evaluate(splits, protocols=[protocol])
 
 
 @pytest.mark.parametrize(
@@ -197,14 +267,16 @@ def test_options_of_linear_that_cannot_be_say_why(options, words):
 
 
 def test_an_unknown_protocol_names_the_known_ones():
-    with pytest.raises(ValueError, match="no protocol 'svm'; there are knn, linear"):
-        protocols.evaluate(*TIDY, num_classes=CLASSES, protocols=["svm"])
+    with pytest.raises(
+        ValueError, match="no protocol 'svm'; there are knn, linear, logistic, probe"
+    ):
+        _evaluate(TIDY, protocols=["svm"])
 
 
 def test_options_of_a_protocol_that_does_not_run_are_an_error():
     with pytest.raises(ValueError, match="options for 'linear', which does not run"):
         options = {"linear": {"epochs": 1}}
-        protocols.evaluate(*TIDY, num_classes=CLASSES, protocols=["knn"], options=options)
+        _evaluate(TIDY, protocols=["knn"], options=options)
 
 
 # All protocols, and results side by side
@@ -212,7 +284,7 @@ def test_options_of_a_protocol_that_does_not_run_are_an_error():
 
 def test_evaluate_gives_a_row_for_each_protocol_with_its_options():
     options = {"knn": {"k": 3}, "linear": FAST}
-    rows = protocols.evaluate(*TIDY, num_classes=CLASSES, options=options)
+    rows = _evaluate(TIDY, options=options)
     assert [row.protocol for row in rows] == ["knn", "linear"]
     assert rows[0].settings["k"] == 3 and rows[1].settings["epochs"] == 10
 

@@ -1,7 +1,8 @@
-"""Networks: sizes, paddings, batch norm on any number of devices, and heads."""
+"""Networks: sizes, paddings, what is computed anew, and heads."""
 
 import functools
 
+import arrays
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -11,16 +12,8 @@ import pytest
 from byol_jax import networks
 
 
-def _normal(seed, *shape):
-    return jax.random.normal(jax.random.key(seed), shape)
-
-
 def _init(net, x):
     return jax.jit(net.init)(jax.random.key(1), x)
-
-
-def _apply(net, params, stats, x, *, train):
-    return jax.jit(net.apply, static_argnames="train")(params, stats, x, train=train)
 
 
 def _shapes(net, *image):
@@ -90,7 +83,7 @@ def _features(stem, stages, padding):
     options = {"widths": (4, 8)[:stages], "stem_width": 4, "stem": stem}
     net = networks.resnet((1,) * stages, padding=padding, **options)
     params, stats = _drawn(net, 16, 16, 3)
-    return _apply(net, params, stats, _normal(0, 2, 16, 16, 3), train=False)[0]
+    return arrays.apply(net, params, stats, arrays.normal(0, 2, 16, 16, 3), train=False)[0]
 
 
 def _differ(a, b):
@@ -111,14 +104,14 @@ def test_fixed_padding_is_torchs_but_for_the_pool_which_is_same():
 def test_zero_last_scale_starts_a_block_as_relu_of_its_shortcut(bottleneck):
     width = 4 if bottleneck else 16
     options = {"widths": (width,), "bottleneck": bottleneck, "stem_width": 16, "stem": "cifar"}
-    images = _normal(0, 2, 8, 8, 3)
+    images = arrays.normal(0, 2, 8, 8, 3)
     with_block = networks.resnet((1,), zero_last_scale=True, **options)
     params, stats = _init(with_block, images)
     scales = [params["stage1_block1"][f"bn{i}"]["scale"][0] for i in range(1, 3 + bottleneck)]
     assert scales == [1.0] * (1 + bottleneck) + [0.0]  # the last alone, or no gradient would pass
     stem_alone = networks.resnet((), **options | {"widths": ()})  # its ReLU is done already
-    want, _ = _apply(stem_alone, params, stats, images, train=True)
-    got, _ = _apply(with_block, params, stats, images, train=True)
+    want, _ = arrays.apply(stem_alone, params, stats, images, train=True)
+    got, _ = arrays.apply(with_block, params, stats, images, train=True)
     np.testing.assert_allclose(got, want, rtol=1e-6)
 
 
@@ -134,7 +127,7 @@ def test_always_project_puts_a_convolution_in_a_shortcut_that_needs_none(always,
 @pytest.mark.parametrize("stem", ["cifar", "imagenet"])
 def test_what_is_computed_anew_is_the_same_again(stem, remat):
     make = functools.partial(networks.resnet, (1, 2), widths=(4, 8), stem_width=4, stem=stem)
-    images = _normal(0, 6, 32, 32, 3)
+    images = arrays.normal(0, 6, 32, 32, 3)
     params, stats = _init(make(bottleneck=True), images)
 
     def measured(net):
@@ -152,7 +145,7 @@ def test_what_is_computed_anew_is_the_same_again(stem, remat):
 def test_remat_keeps_convolutions_or_only_what_enters_a_block(capsys):
     def kept(remat):
         net = networks.resnet((2,), widths=(4,), stem_width=4, stem="cifar", remat=remat)
-        images = _normal(0, 2, 8, 8, 3)
+        images = arrays.normal(0, 2, 8, 8, 3)
         params, stats = _init(net, images)
 
         def loss(params):
@@ -168,11 +161,11 @@ def test_remat_keeps_convolutions_or_only_what_enters_a_block(capsys):
 
 
 def test_features_are_float32_whatever_the_network_computes_in():
-    images = _normal(0, 2, 8, 8, 3)
+    images = arrays.normal(0, 2, 8, 8, 3)
     half, full = (_block(dtype=d) for d in ("bfloat16", "float32"))
     assert {leaf.dtype.name for leaf in jax.tree.leaves(_shapes(half, 8, 8, 3))} == {"float32"}
     params, stats = _drawn(half, 8, 8, 3)
-    got, want = (_apply(net, params, stats, images, train=True)[0] for net in (half, full))
+    got, want = (arrays.apply(net, params, stats, images, train=True)[0] for net in (half, full))
     assert got.dtype == jnp.float32
     np.testing.assert_allclose(got, want, rtol=0.05, atol=0.05)
 
@@ -183,111 +176,24 @@ def test_an_unknown_option_of_a_resnet_names_the_known_ones(option):
         networks.resnet18(**{option: "odd"})
 
 
-# Batch norm
-
-
-def _norm(**options):
-    """A batch norm, its scale and bias perturbed, and x [8, 3, 5] far from standard."""
-    net = networks.from_linen(networks.BatchNorm(**options))
-    params = {"scale": 1 + _normal(1, 5) / 4, "bias": _normal(2, 5)}
-    stats = {"mean": _normal(3, 5), "var": 1 + jnp.abs(_normal(4, 5))}
-    return net, params, stats, 3.0 * _normal(5, 8, 3, 5) + 1.0
-
-
-def _numpy(tree):
-    """The tree in float64, free of JAX's strict ranks."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), tree)
-
-
-def _over_4_devices(**options):
-    """What a batch norm gives for x dealt over 4 devices, and its statistics on each."""
-    net, params, stats, x = _norm(**options)
-    apply = jax.vmap(lambda x: net.apply(params, stats, x, train=True), axis_name="d")
-    y, moved = jax.jit(apply)(x.reshape(4, 2, 3, 5))
-    return y.reshape(x.shape), moved
-
-
-def _assert_close(got, want):
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), got, want)
-
-
-@pytest.mark.parametrize("unbiased", [False, True])
-def test_synced_batch_norm_on_4_devices_is_that_of_the_whole_batch(unbiased):
-    net, params, stats, x = _norm(unbiased=unbiased)
-    y, moved = _apply(net, params, stats, x, train=True)
-    got, everywhere = _over_4_devices(axis_name="d", unbiased=unbiased)
-    _assert_close(got, y)
-    _assert_close(everywhere, jax.tree.map(lambda leaf: jnp.stack([leaf] * 4), moved))
-
-
-def test_4_groups_on_one_device_are_4_devices_unsynced():
-    net, params, stats, x = _norm(groups=4, unbiased=True)
-    y, moved = _apply(net, params, stats, x, train=True)
-    got, each = _over_4_devices(unbiased=True)
-    _assert_close(got, y)
-    _assert_close(jax.tree.map(lambda leaf: leaf.mean(axis=0), each), moved)
-
-
-@pytest.mark.parametrize("unbiased", [False, True])
-def test_a_tenth_of_the_running_statistics_is_new(unbiased):
-    net, params, stats, x = _norm(unbiased=unbiased)
-    _, moved = _apply(net, params, stats, x, train=True)
-    rows, old = _numpy(x).reshape(24, 5), _numpy(stats)
-    new = {"mean": rows.mean(axis=0), "var": rows.var(axis=0, ddof=int(unbiased))}
-    _assert_close(moved, {name: 0.9 * old[name] + 0.1 * new[name] for name in new})
-
-
-def test_training_normalizes_by_the_biased_variance_of_the_batch():
-    net, params, stats, x = _norm(unbiased=True)
-    y, _ = _apply(net, params, stats, x, train=True)
-    p, x = _numpy((params, x))
-    rows = x.reshape(24, 5)
-    unit = (x - rows.mean(axis=0)) / np.sqrt(rows.var(axis=0) + 1e-5)
-    _assert_close(y, unit * p["scale"] + p["bias"])
-
-
-def test_inference_normalizes_by_the_running_statistics_and_keeps_them():
-    net, params, stats, x = _norm(groups=3)  # which do not divide 8: inference does not group
-    y, kept = net.apply(params, stats, x, train=False)
-    p, s, x = _numpy((params, stats, x))
-    _assert_close(y, (x - s["mean"]) / np.sqrt(s["var"] + 1e-5) * p["scale"] + p["bias"])
-    assert kept is stats
-
-
-def test_batch_norm_in_bfloat16_rounds_once_at_the_end():
-    net, params, stats, x = _norm()
-    stats = {"mean": stats["mean"] + 100.0, "var": stats["var"]}
-    x = (x + 100.0).astype(jnp.bfloat16)
-    want, _ = _apply(net, params, stats, x.astype(jnp.float32), train=False)
-    got, _ = _apply(net, params, stats, x, train=False)
-    assert got.dtype == jnp.bfloat16
-    np.testing.assert_allclose(got.astype(jnp.float32), want, rtol=2**-8, atol=1e-5)
-
-
-def test_groups_that_do_not_divide_the_batch_say_what_to_choose():
-    net, params, stats, x = _norm(groups=3)
-    with pytest.raises(ValueError, match=r"8 examples .* 3 batch norm groups; choose a batch_size"):
-        _apply(net, params, stats, x, train=True)
-
-
 # Heads
 
 
 def test_a_head_maps_features_to_its_last_width():
-    x = _normal(0, 4, 6)
+    x = arrays.normal(0, 4, 6)
     params, stats = _init(networks.mlp((7, 5, 3)), x)
     kernels = [params[f"dense{i}"]["kernel"].shape for i in (1, 2, 3)]
     assert kernels == [(6, 7), (7, 5), (5, 3)]
     assert sorted(stats) == ["bn1", "bn2"]
-    assert _apply(networks.mlp((7, 5, 3)), params, stats, x, train=True)[0].shape == (4, 3)
+    assert arrays.apply(networks.mlp((7, 5, 3)), params, stats, x, train=True)[0].shape == (4, 3)
 
 
 def test_a_head_of_one_width_is_a_linear_map():
-    x = _normal(0, 4, 6)
+    x = arrays.normal(0, 4, 6)
     head = networks.mlp((3,), last_bias=False)
     params, stats = _init(head, x)
     assert stats == {} and _count(params) == 18
-    got, _ = _apply(head, params, stats, x, train=True)
+    got, _ = arrays.apply(head, params, stats, x, train=True)
     np.testing.assert_allclose(got, x @ params["dense1"]["kernel"], rtol=1e-6)
 
 
@@ -296,10 +202,10 @@ def test_a_head_of_one_width_is_a_linear_map():
     [("plain", set()), ("scale", {"scale"}), ("affine", {"scale", "bias"})],
 )
 def test_the_last_norm_makes_outputs_standard_and_learns_what_it_says(last_norm, learned):
-    x = _normal(0, 16, 6)
+    x = arrays.normal(0, 16, 6)
     head = networks.mlp((8, 3), last_norm=last_norm, batch_norm=None)
     params, stats = _init(head, x)
-    y, _ = _apply(head, params, stats, x, train=True)
+    y, _ = arrays.apply(head, params, stats, x, train=True)
     assert set(params.get("bn2", {})) == learned and set(stats) == {"bn2"}
     np.testing.assert_allclose(y.mean(axis=0), np.zeros(3), atol=1e-5)
     np.testing.assert_allclose(y.std(axis=0), np.ones(3), atol=1e-2)

@@ -3,9 +3,14 @@
 import pathlib
 import textwrap
 
+import encoders
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pictures
+import pytest
+
+from byol_jax.encoder import file as encoder_files
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
 
@@ -49,3 +54,27 @@ def test_the_train_step_in_ones_own_loop():
     code = _block("step = jax.jit(train_step.make").replace('"resnet18"', '"resnet_tiny"')
     _run(code, space)
     assert int(space["state"].step) == 1 and np.isfinite(space["metrics"]["loss"])
+
+
+@pytest.fixture
+def quickstart(tmp_path, monkeypatch):
+    """A folder with the quickstart's encoder, not trained, in runs/quickstart, and photos."""
+    encoder = {"name": "resnet", "stages": [1, 1, 1], "widths": [24, 48, 96], "stem": "strided"}
+    made = encoders.make(encoder=encoder, image_shape=(28, 28, 1), view={"size": 28})
+    file = tmp_path / "runs/quickstart/encoder.safetensors"
+    encoder_files.write(file, made.params, made.stats, made.about)
+    pictures.folder(tmp_path / "photos/cats", 12)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_image_search_finds_the_picture_itself_first(quickstart, capsys):
+    _run(_block('found.paths.index("cats/7.png")'), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 10 and lines[0] == "1.00  cats/7.png"
+
+
+def test_a_linear_classifier_on_ten_labels_a_class(quickstart, capsys):
+    _run(_block("few = finetune.subset"), {})
+    said = capsys.readouterr().out
+    assert said.endswith("% of the test split by 100 labels\n")
+    assert float(said.split("%")[0]) > 30  # a random network's features are worth something

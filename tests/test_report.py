@@ -109,7 +109,9 @@ def test_devices_that_wait_for_images_are_told_of_once():
 
 def _log(folder, **options):
     sizes = {"batch_size": 8, "total_steps": 4, "steps_per_epoch": 2}
-    return report.Log(folder, learning_rate=lambda step: 0.5 * step, **sizes, **options)
+    return report.Log(
+        folder, schedules={"learning_rate": lambda step: 0.5 * step}, **sizes, **options
+    )
 
 
 def test_a_step_is_told_of_when_the_next_is_on_its_way(tmp_path):

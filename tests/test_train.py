@@ -9,7 +9,7 @@ import numpy as np
 import pictures
 import pytest
 
-from byol_jax import checkpoint, data, main, report, train
+from byol_jax import checkpoint, data, finish, report, run, train
 from byol_jax import config as fields
 
 VIEW = {"name": "supervised", "size": 8, "mean": None, "std": None}
@@ -40,14 +40,14 @@ def _config(kind, **changes):
     config.method = {"name": kind, **METHODS[kind]}
     config.batch_size, config.epochs = 16, 2
     config.log_every_steps, config.checkpoint_every_steps = 1, 3
-    config.evaluate.protocols = ()
+    config.evaluate.protocols, config.report = (), False
     config.update(changes)
     return config
 
 
 def _last(workdir, config):
     with checkpoint.Checkpoints(workdir, keep=2) as checkpoints:
-        return checkpoints.restore(train.prepare_run(config, workdir).first)
+        return checkpoints.restore(run.prepare(config, workdir).first)
 
 
 def _lines(workdir):
@@ -113,7 +113,7 @@ def test_the_table_stands_learned_beside_untrained_and_raw_pixels(tmp_path):
     config.evaluate.protocols = ("knn",)
     rows = train.train(config, tmp_path)
     assert list(rows) == ["learned", "untrained", "raw pixels"]
-    again = train.evaluate(config, tmp_path)
+    again = finish.evaluate_run(config, tmp_path)
     assert again == rows
     record = json.loads((tmp_path / "evaluation.json").read_text())
     assert record["step"] == 6
@@ -125,7 +125,7 @@ def test_the_table_stands_learned_beside_untrained_and_raw_pixels(tmp_path):
 
 def _refused(words, kind="byol", **changes):
     with pytest.raises(ValueError, match=words):
-        train.prepare_run(_config(kind, **changes), "/nonexistent")
+        run.prepare(_config(kind, **changes), "/nonexistent")
 
 
 def test_a_batch_size_that_does_not_divide_names_one_that_does():
@@ -154,7 +154,7 @@ def test_an_unknown_method_lists_those_there_are():
     config = _config("byol")
     config.method.name = "byoll"
     with pytest.raises(ValueError, match=words):
-        train.prepare_run(config, "/nonexistent")
+        run.prepare(config, "/nonexistent")
 
 
 def test_an_unknown_argument_lists_what_the_factory_takes():
@@ -166,14 +166,14 @@ def test_a_method_without_a_network_that_it_needs_says_where_to_give_it():
     config = _config("simclr")
     config.projector = {}
     with pytest.raises(ValueError, match="method 'simclr' needs projector: give it in"):
-        train.prepare_run(config, "/nonexistent")
+        run.prepare(config, "/nonexistent")
 
 
 def test_layer_norm_has_nothing_to_sync(tmp_path):
     config = _config("simclr")
     config.batch_norm = {"kind": "layer", "sync": True}
-    run = train.prepare_run(config, tmp_path)
-    assert not jax.tree.leaves(run.first.stats["encoder"])
+    ready = run.prepare(config, tmp_path)
+    assert not jax.tree.leaves(ready.first.stats["encoder"])
 
 
 def test_an_unknown_data_set_lists_those_there_are():
@@ -193,7 +193,7 @@ def test_supervision_without_labels_is_refused(tmp_path):
     assert train.train(config, tmp_path / "run") == {}
     assert "probe_loss" not in _lines(tmp_path / "run")[0]
     with pytest.raises(ValueError, match="has no labels; choose"):
-        train.evaluate(_config("simclr", data=where, epochs=1, evaluate={"protocols": ("knn",)}),
+        finish.evaluate_run(_config("simclr", data=where, epochs=1, evaluate={"protocols": ("knn",)}),
                        tmp_path / "run")  # fmt: skip
 
 
@@ -224,9 +224,9 @@ def test_a_missing_test_split_is_told_before_training():
 
 
 def test_another_experiment_in_the_workdir_is_refused(tmp_path):
-    train.prepare_run(_config("byol"), tmp_path)
+    run.prepare(_config("byol"), tmp_path)
     with pytest.raises(ValueError, match="another experiment's checkpoint: seed was 0 and is 1"):
-        train.prepare_run(_config("byol", seed=1), tmp_path)
+        run.prepare(_config("byol", seed=1), tmp_path)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
@@ -247,7 +247,7 @@ def test_a_mistyped_field_names_the_nearest():
 
 def test_commands_say_what_they_need():
     done = _command("trian")
-    assert done.returncode != 0 and "train, evaluate, preview, prepare" in done.stdout + done.stderr
+    assert done.returncode != 0 and "train, evaluate, embed, export" in done.stdout + done.stderr
     done = _command("train")
     assert done.returncode != 0 and "--config and --workdir" in done.stdout + done.stderr
 
@@ -261,13 +261,3 @@ def test_prepare_tells_what_it_left_out(tmp_path):
     assert "kept 3 train: 4 x 5 x 3 uint8, no labels\n" in done.stdout
     again = _command("prepare", *where)
     assert again.returncode != 0 and "exists; give another --out" in again.stderr
-
-
-def test_a_config_is_found_in_the_package_when_not_here(tmp_path, monkeypatch):
-    (tmp_path / "configs").mkdir()
-    (tmp_path / "configs/x.py").write_text("")
-    monkeypatch.setattr(main, "__file__", str(tmp_path / "main.py"))
-    found = main.find_config("--config=configs/x.py:option")
-    assert found == f"--config={tmp_path}/configs/x.py:option"
-    assert main.find_config("--config=elsewhere.py") == "--config=elsewhere.py"
-    assert main.find_config("--workdir=configs/x.py") == "--workdir=configs/x.py"

@@ -14,17 +14,19 @@ SMALL = 2**30
 class Source:
     """The examples of one split: `take` reads some, `decoded` all at once.
 
-    name, split: as they were asked for.  dtype: uint8 or uint16.  num_classes: None where the data
-    has no labels.  sizes_differ: those of the pictures, as they are stored. It pickles: workers get
-    the way to the records, not what was read.
+    name, split: as they were asked for.  dtype: uint8 or uint16.  classes: their names, and
+    num_classes, their number: None where the data has no labels.  sizes_differ: those of the
+    pictures, as they are stored; has_size: yet they are one when read. It pickles: workers get the way to the records, not what was read.
     """
 
     def __init__(self, name: str, split: str, records, features, *, image_size: int | None):
         self.name, self.split = name, split
         self._records, self._image_size = records, image_size
-        self.num_classes = features["label"].num_classes if "label" in features else None
+        self.classes = list(features["label"].names) if "label" in features else None
+        self.num_classes = None if self.classes is None else len(self.classes)
         *self._size, self.num_channels = features["image"].shape
         self.sizes_differ = None in self._size
+        self.has_size = image_size is not None or not self.sizes_differ
         self.dtype = np.dtype(features["image"].np_dtype)
 
     @property
@@ -95,6 +97,10 @@ class Source:
     def examples(self) -> dict[str, np.ndarray]:
         """The decoded images and labels, without their index: what resident training gathers from."""
         return {name: x for name, x in self.decoded.items() if name != "index"}
+
+    def gather(self, index: np.ndarray) -> np.ndarray:
+        """The images at index [B], [B, H, W, C], decoded once where all are small."""
+        return self.decoded["image"][index] if self.is_small else self.take(index)["image"]
 
     @property
     def images(self):

@@ -64,3 +64,37 @@ def check(features: np.ndarray, labels: np.ndarray | None, num_classes: int, spl
             f"{split} labels must be in [0, {num_classes}) and are {found}; correct num_classes, "
             "or leave out the examples without a label."
         )
+
+
+def split(
+    rng: np.random.Generator, num_examples: int, fraction: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The examples to train on and those to choose by: disjoint, together all of them.
+
+    Raises ValueError when the fraction leaves no example on either side.
+    """
+    num_validation = round(fraction * num_examples)
+    if not 0 < num_validation < num_examples:
+        raise ValueError(
+            f"a validation_fraction of {fraction} takes {num_validation} of {num_examples} "
+            "training examples; it must take at least one and leave at least one."
+        )
+    shuffled = rng.permutation(num_examples)
+    return shuffled[num_validation:], shuffled[:num_validation]
+
+
+def order(rng: np.random.Generator, rows: np.ndarray, epochs: int, batch_size: int) -> np.ndarray:
+    """Which of `rows` each step takes, int32 [steps, batch]: `epochs` shuffles, joined and cut."""
+    batch_size = min(batch_size, len(rows))
+    joined = np.concatenate([rng.permutation(rows) for _ in range(epochs)]).astype(np.int32)
+    steps = len(joined) // batch_size
+    return joined[: steps * batch_size].reshape(steps, batch_size)
+
+
+def standardize(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both splits, float32, with the mean and deviation of `train`, its rows about 1 long."""
+    mean, deviation = train.mean(axis=0, dtype=np.float64), train.std(axis=0, dtype=np.float64)
+    alive = deviation > 1e-6 * deviation.max()  # a constant feature says nothing: it becomes 0
+    scale = np.where(alive, 1.0 / np.where(alive, deviation, 1.0), 0.0) / train.shape[1] ** 0.5
+    mean, scale = mean.astype(np.float32), scale.astype(np.float32)
+    return (train - mean) * scale, (test - mean) * scale

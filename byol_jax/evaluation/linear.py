@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from byol_jax import metrics, optimizers
-from byol_jax.evaluation import features
+from byol_jax.evaluation import features, table
 from byol_jax.evaluation.table import Row
 
 
@@ -46,19 +46,19 @@ def linear(
     _check_options(learning_rates, weight_decays, epochs, batch_size)
     grid = list(itertools.product(learning_rates, weight_decays))
     rng = np.random.default_rng(seed)
-    kept, held_out = _split(rng, len(train_features), validation_fraction)
-    train, test = _standardize(np.asarray(train_features), np.asarray(test_features))
+    kept, held_out = features.split(rng, len(train_features), validation_fraction)
+    train, test = features.standardize(np.asarray(train_features), np.asarray(test_features))
     train, labels = jnp.asarray(train), jnp.asarray(train_labels, jnp.int32)
 
     def train_on(rows, settings):
         rates, decays = jnp.asarray(settings, jnp.float32).T
-        order = _order(rng, rows, epochs, batch_size)
+        order = jnp.asarray(features.order(rng, rows, epochs, batch_size))
         return fit(train, labels, order, rates, decays, num_classes=num_classes)
 
     validation = _accuracies(train_on(kept, grid), train[held_out], labels[held_out])
     best = int(np.argmax(validation))
     final = train_on(np.arange(len(train)), grid[best : best + 1])
-    accuracy = _accuracies(final, jnp.asarray(test), jnp.asarray(test_labels, jnp.int32))[0]
+    guesses = np.argmax(_logits(jax.tree.map(lambda x: x[0], final), jnp.asarray(test)), axis=-1)
     settings = {
         "learning_rate": grid[best][0],
         "weight_decay": grid[best][1],
@@ -73,7 +73,8 @@ def linear(
         "num_validation": len(held_out),
         "num_test": len(test),
     }
-    return Row("linear", float(accuracy), settings)
+    accuracy = float(np.mean(guesses == np.asarray(test_labels)))
+    return Row("linear", accuracy, settings, table.confusion(test_labels, guesses, num_classes))
 
 
 class Probe(NamedTuple):
@@ -146,32 +147,3 @@ def _check_options(learning_rates, weight_decays, epochs, batch_size):
         raise ValueError(f"weight_decays {tuple(weight_decays)} must be one or more, 0 or above.")
     if epochs < 1 or batch_size < 1:
         raise ValueError(f"epochs ({epochs}) and batch_size ({batch_size}) must be 1 or more.")
-
-
-def _split(rng, num_examples, fraction):
-    """The examples to train on and those to choose by: disjoint, together all of them."""
-    num_validation = round(fraction * num_examples)
-    if not 0 < num_validation < num_examples:
-        raise ValueError(
-            f"a validation_fraction of {fraction} takes {num_validation} of {num_examples} "
-            "training examples; it must take at least one and leave at least one."
-        )
-    shuffled = rng.permutation(num_examples)
-    return shuffled[num_validation:], shuffled[:num_validation]
-
-
-def _standardize(train, test):
-    """Both splits, float32, with the mean and deviation of `train`, its rows about 1 long."""
-    mean, deviation = train.mean(axis=0, dtype=np.float64), train.std(axis=0, dtype=np.float64)
-    alive = deviation > 1e-6 * deviation.max()  # a constant feature says nothing: it becomes 0
-    scale = np.where(alive, 1.0 / np.where(alive, deviation, 1.0), 0.0) / train.shape[1] ** 0.5
-    mean, scale = mean.astype(np.float32), scale.astype(np.float32)
-    return (train - mean) * scale, (test - mean) * scale
-
-
-def _order(rng, rows, epochs, batch_size):
-    """Which of `rows` each step takes, int32 [steps, batch]: `epochs` shuffles, joined and cut."""
-    batch_size = min(batch_size, len(rows))
-    joined = np.concatenate([rng.permutation(rows) for _ in range(epochs)]).astype(np.int32)
-    steps = len(joined) // batch_size
-    return jnp.asarray(joined[: steps * batch_size].reshape(steps, batch_size))

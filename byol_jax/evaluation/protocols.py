@@ -1,35 +1,69 @@
 """All evaluation protocols by name."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from byol_jax.evaluation import knn, linear
+from byol_jax.evaluation import finetune, knn, linear, logistic
 from byol_jax.evaluation.table import Row
+from byol_jax.evaluation.tuning import Backbone, Images
 
-PROTOCOLS = {"knn": knn.knn, "linear": linear.linear}
+ON_FEATURES = {"knn": knn.knn, "linear": linear.linear, "logistic": logistic.logistic}
+ON_IMAGES = {"probe": finetune.probe, "finetune": finetune.finetune, "semi": finetune.semi}
+PROTOCOLS = {**ON_FEATURES, **ON_IMAGES}
+
+
+class Subject(NamedTuple):
+    """What is measured: its features of both splits, and, where it is a network, the network.
+
+    features() gives (train, test), [N, F] each; it is called once, if a protocol asks.
+    """
+
+    features: Callable[[], tuple[np.ndarray, np.ndarray]]
+    backbone: Backbone | None = None
 
 
 def evaluate(
-    train_features: np.ndarray,
-    train_labels: np.ndarray | None,
-    test_features: np.ndarray,
-    test_labels: np.ndarray | None,
+    subject: Subject,
+    train: Images,
+    test: Images,
     *,
     num_classes: int,
     protocols: Sequence[str] = ("knn", "linear"),
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Row]:
-    """Measures frozen features by each of `protocols`, in their order: one Row each.
+    """Measures a subject by each of `protocols`, in their order: one Row each, of "semi" several.
 
-    Features are float [N, F], labels int [N] in [0, num_classes); the two splits may differ in N.
+    Labels are int [N] in [0, num_classes), or None; the two splits may differ in N. Protocols that
+    train from images are left out where the subject is no network.
     options: a protocol's name -> keyword arguments of its function, as {"knn": {"k": 200}}.
 
-    Raises ValueError for an unknown protocol, options of a protocol that does not run, and labels
-    that are missing, out of range, or do not fit the features.
+    Raises ValueError for an unknown protocol or option, options of a protocol that does not run,
+    and labels that are missing, out of range, or do not fit the features.
     """
     options = options or {}
+    check(protocols, options)
+    rows, found = [], subject.features() if set(protocols) & set(ON_FEATURES) else None
+    for name in protocols:
+        how = {"num_classes": num_classes, **options.get(name, {})}
+        try:
+            if name in ON_FEATURES:
+                made = ON_FEATURES[name](found[0], train.labels, found[1], test.labels, **how)
+            elif subject.backbone is None:
+                continue
+            else:
+                made = ON_IMAGES[name](subject.backbone, train, test, **how)
+        except TypeError as error:
+            if "unexpected keyword argument" in str(error):
+                raise ValueError(f"evaluate.options.{name}: {error}.") from error
+            raise
+        rows += made if isinstance(made, list) else [made]
+    return rows
+
+
+def check(protocols: Sequence[str], options: Mapping[str, Any]) -> None:
+    """Raises ValueError for an unknown protocol, and for options of one that does not run."""
     unknown = [name for name in protocols if name not in PROTOCOLS]
     if unknown:
         raise ValueError(f"there is no protocol {unknown[0]!r}; there are {', '.join(PROTOCOLS)}.")
@@ -39,8 +73,3 @@ def evaluate(
             f"options for {unused[0]!r}, which does not run; the protocols are "
             f"{', '.join(protocols) or 'none'}: add it there or remove its options."
         )
-    splits = (train_features, train_labels, test_features, test_labels)
-    return [
-        PROTOCOLS[name](*splits, num_classes=num_classes, **options.get(name, {}))
-        for name in protocols
-    ]

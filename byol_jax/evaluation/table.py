@@ -3,21 +3,36 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import rich.table
 
+MOST_CLASSES = 100  # of a confusion table that is kept
 _TITLES = {"knn": "kNN (k={k}, T={temperature:g})"}  # of columns; other protocols: their name
 
 
 class Row(NamedTuple):
     """One measured accuracy and how it was made.
 
-    protocol: a key of protocols.PROTOCOLS.  accuracy: on the test split, a fraction in [0, 1].
+    protocol: its name, a column of the table.  accuracy: on the test split, a fraction in [0, 1].
     settings: whatever it takes to measure the same again, the sizes of the splits included.
+    confusion: how many test examples of each class (rows) were taken for each (columns).
     """
 
     protocol: str
     accuracy: float
     settings: dict[str, Any]
+    confusion: tuple[tuple[int, ...], ...] | None = None
+
+
+def confusion(
+    labels: np.ndarray, guesses: np.ndarray, num_classes: int
+) -> tuple[tuple[int, ...], ...] | None:
+    """The counts of Row, of labels and guesses int [N]; None for more than MOST_CLASSES."""
+    if num_classes > MOST_CLASSES:
+        return None
+    counts = np.zeros((num_classes, num_classes), int)
+    np.add.at(counts, (np.asarray(labels), np.asarray(guesses)), 1)
+    return tuple(map(tuple, counts.tolist()))
 
 
 def table(rows_by_name: Mapping[str, Sequence[Row]]) -> rich.table.Table:

@@ -2,7 +2,7 @@
 
 from byol_jax.networks.context import row_context
 from byol_jax.networks.heads import mlp
-from byol_jax.networks.network import Network, from_linen, patchwise
+from byol_jax.networks.network import Network, from_linen, patchwise, starting_from
 from byol_jax.networks.norm import NORMS, BatchNorm, LayerNorm
 from byol_jax.networks.resnet import (
     resnet,
@@ -38,4 +38,5 @@ __all__ = [
     "mlp",
     "patchwise",
     "row_context",
+    "starting_from",
 ]

@@ -24,13 +24,21 @@ def convolve(
     padding: str | Sequence[tuple[int, int]],
     *,
     precision: jax.lax.PrecisionLike = None,
-    **unused,
+    lhs_dilation: Sequence[int] = (1, 1),
+    rhs_dilation: Sequence[int] = (1, 1),
+    feature_group_count: int = 1,
+    dimension_numbers: jax.lax.ConvDimensionNumbers | None = None,
 ) -> jax.Array:
     """Images [B, H, W, C] and a kernel [h, w, C, F] to [B, H', W', F]; for flax's Conv.
 
-    unused: what that passes besides, dilations and groups, which must be none.
+    The arguments are those that it passes. Raises ValueError for dilations and groups.
     """
-    del unused
+    del dimension_numbers  # of images with channels last, always
+    if feature_group_count != 1 or (*lhs_dilation, *rhs_dilation) != (1, 1, 1, 1):
+        raise ValueError(
+            f"convolve has no dilations {(*lhs_dilation, *rhs_dilation)} and no groups "
+            f"({feature_group_count}); use jax.lax.conv_general_dilated for these."
+        )
     sides, window = images.shape[1:3], kernel.shape[:2]
     if isinstance(padding, str):
         padding = jax.lax.padtype_to_pads(sides, window, strides, padding)

@@ -4,8 +4,10 @@ import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
+import chex
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from byol_jax import augment
 
@@ -36,6 +38,35 @@ def from_linen(module: nn.Module) -> Network:
         return y, moved.get("batch_stats", {})
 
     return Network(init, apply)
+
+
+def starting_from(network: Network, params: chex.ArrayTree, stats: chex.ArrayTree) -> Network:
+    """The same network, whose `init` gives these arrays, whatever its key.
+
+    Its init raises ValueError, naming the first array, where they are of another network.
+    """
+
+    def init(key, x):
+        want, got = _kinds(jax.eval_shape(network.init, key, x)), _kinds((params, stats))
+        for path in sorted(want.keys() | got.keys()):
+            if want.get(path) != got.get(path):
+                raise ValueError(
+                    f"the weights to start from are another network's: {path} is "
+                    f"{got.get(path, 'missing')}, wanted {want.get(path, 'none')}; choose the "
+                    "network that they are of."
+                )
+        return jax.tree.map(jnp.asarray, (params, stats))
+
+    return Network(init, network.apply)
+
+
+def _kinds(trees) -> dict[str, str]:
+    """{path: type and shape} of params and stats, which have no path in common."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(trees)
+    return {
+        jax.tree_util.keystr(path[1:], simple=True, separator="/"): f"{x.dtype} {list(x.shape)}"
+        for path, x in leaves
+    }
 
 
 def patchwise(encoder: Network, *, size: int, stride: int) -> Network:

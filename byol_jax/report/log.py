@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +17,7 @@ class Log:
     """A context manager: log(step, metrics, waited=seconds) keeps metrics, `flush` tells of them.
 
     A loop that flushes one step later does not stop until the step is done; leaving flushes too.
+    schedules: functions of the steps done, by name, of what was used in the step.
     waited: how long the devices have stood still for input since the run began. silent: (every
     process but one) only check the loss.
     """
@@ -28,13 +29,13 @@ class Log:
         batch_size: int,
         total_steps: int,
         steps_per_epoch: int,
-        learning_rate: Callable,
+        schedules: Mapping[str, Callable],
         start_step: int = 0,
         tensorboard: bool = False,
         silent: bool = False,
     ):
         self._batch_size, self._total = batch_size, total_steps
-        self._steps_per_epoch, self._learning_rate = steps_per_epoch, learning_rate
+        self._steps_per_epoch, self._schedules = steps_per_epoch, schedules
         self._last, self._pending, self._waited = start_step, None, 0.0
         self._watches = (Collapse(), Starving())
         self._writer = self._progress = None
@@ -72,7 +73,7 @@ class Log:
         elapsed, steps = now - self._time, step - self._last
         values |= {
             "epoch": step / self._steps_per_epoch,
-            "learning_rate": float(self._learning_rate(step - 1)),
+            **{name: float(value(step - 1)) for name, value in self._schedules.items()},
             "images_per_second": self._batch_size * steps / elapsed,
             "data_wait": (waited - self._waited) / elapsed,
         }

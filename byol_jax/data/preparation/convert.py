@@ -139,7 +139,7 @@ def _convert(file: str, max_side: int | None) -> tuple[Converted, bytes]:
             encoded = Path(file).read_bytes()
             picture = images.read(encoded)
     except Exception as error:  # noqa: BLE001 - broken files raise nearly everything
-        return Converted(why=_reason(error)), b""
+        return Converted(why=reason(error)), b""
     digest = hashlib.blake2b(repr(picture.pixels.shape).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(picture.pixels))
     pixels = images.shrink(picture.pixels, max_side)
@@ -152,7 +152,8 @@ def _convert(file: str, max_side: int | None) -> tuple[Converted, bytes]:
     return Converted("", digest.hexdigest(), pixels.shape, pixels.dtype.name, form), kept
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Why a picture cannot be read, in words, from what images.read raised."""
     if isinstance(error, Image.UnidentifiedImageError):
         return "no picture that Pillow knows, by its first bytes"
     if isinstance(error, Image.DecompressionBombError):

@@ -34,6 +34,12 @@ class Folder(NamedTuple):
     left_out: dict[str, str]
 
 
+def paths(source: Path) -> tuple[list[str], dict[str, str]]:
+    """Those of all pictures below `source`, sorted, and why some folders are not read."""
+    left_out = {}
+    return sorted(_walk(source, "", (), collections.Counter(), left_out)), left_out
+
+
 def find(source: Path, labels: str) -> Folder:
     """The pictures below `source`, in the order of their paths.
 

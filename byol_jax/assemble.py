@@ -70,6 +70,7 @@ def step(
         microbatches=config.microbatches,
         online_probe=made.online_probe,
         measures=logs(config, made.total_steps),
+        most_skipped=config.most_skipped,
         axis_name=train_step.AXIS,
     )
     return train_step.parallel(one, resident=way.resident, devices=devices)

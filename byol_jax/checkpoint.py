@@ -1,17 +1,31 @@
-"""Checkpoints of the whole state, by Orbax: asynchronous, the newest few kept, whole or not there."""
+"""Checkpoints of the whole state, by Orbax: asynchronous, the newest few kept, whole or not there.
 
+Beside the arrays of a state there are their checksums, so that none comes back with a bit changed.
+"""
+
+import contextlib
 import json
 import os
+import shutil
+import zlib
 from pathlib import Path
 from typing import Self
 
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+LAYOUT = 2  # of what is on disk; 1 had no checksums
+_SUMS = "checksums"
 _SHOWN = 5  # leaves that an error names
+
+
+class Damaged(ValueError):
+    """A checkpoint cannot be read, or not as it was written."""
 
 
 class Checkpoints:
@@ -21,10 +35,28 @@ class Checkpoints:
     """
 
     def __init__(self, workdir: Path, *, keep: int | None):
-        self._folder = Path(workdir) / "checkpoints"
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=keep is not None)
+        self._folder, self._keep = Path(workdir) / "checkpoints", keep
+        self._open()
+        self._check_layout()
+
+    def _open(self):
+        writes = self._keep is not None
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=self._keep, create=writes, cleanup_tmp_directories=writes
+        )
         handler = ocp.StandardCheckpointHandler()
         self._manager = ocp.CheckpointManager(self._folder, options=options, item_handlers=handler)
+
+    def _check_layout(self):
+        note = self._folder / "layout"
+        found = note.read_text(encoding="utf-8").strip() if note.exists() else "1"
+        if self.steps() and found != str(LAYOUT):
+            raise ValueError(
+                f"{self._folder} has checkpoints of layout {found}, and this byol_jax reads layout "
+                f"{LAYOUT}; go on with the version that wrote them, or give another --workdir."
+            )
+        if self._keep is not None and jax.process_index() == 0:
+            note.write_text(f"{LAYOUT}\n", encoding="utf-8")
 
     def __enter__(self) -> Self:
         return self
@@ -37,7 +69,10 @@ class Checkpoints:
             self._manager.close()
 
     def wait(self) -> None:
-        """Waits for the save under way; raises OSError, naming the folder, when it failed."""
+        """Waits for the save under way; raises OSError, naming the folder, when it failed.
+
+        After that the next save may do better.
+        """
         try:
             self._manager.wait_until_finished()
         except Exception as error:  # tensorstore tells of a full disk as a ValueError
@@ -56,16 +91,18 @@ class Checkpoints:
 
         Raises OSError, naming the folder, when this save or the one before cannot be written.
         """
+        arrays = jax.device_get(flat(state))
+        arrays[_SUMS] = _checksums(arrays)
         try:
-            self._manager.save(step, args=ocp.args.StandardSave(_global(_flat(state))))
+            self._manager.save(step, args=ocp.args.StandardSave(_global(arrays)), force=True)
         except Exception as error:
             raise self._not_saved(error) from error
 
     def restore(self, template: chex.ArrayTree, *, step: int | None = None) -> chex.ArrayTree:
         """A checkpoint, in the structure, shapes and types of `template`, on the host.
 
-        step: the newest unless given. Raises FileNotFoundError where there is none, and ValueError
-        where it cannot be read or is of something else than the template.
+        step: the newest unless given. Raises FileNotFoundError where there is none, ValueError
+        where it is of something else than the template, and Damaged where it is not as it was.
         """
         self.wait()
         kept = self.steps()
@@ -79,7 +116,8 @@ class Checkpoints:
                 f"{', '.join(map(str, kept))}."
             )
         step = kept[-1] if step is None else step
-        wanted = _flat(template)
+        wanted = flat(template)
+        wanted[_SUMS] = np.zeros(len(wanted), np.uint32)
         self._check(step, wanted)
         try:
             # Named anew: what is on disk remembers the devices that wrote it.
@@ -88,7 +126,42 @@ class Checkpoints:
             found = jax.device_get(self._manager.restore(step, args=ocp.args.StandardRestore(like)))
         except Exception as error:  # Orbax and tensorstore raise many kinds for broken files
             raise self._broken(step, error) from error
-        return jax.tree.unflatten(jax.tree.structure(template), [found[path] for path in wanted])
+        sums = found.pop(_SUMS)
+        for path, want, got in zip(sorted(found), sums, _checksums(found), strict=True):
+            if want != got:
+                raise self._broken(step, f"{path} has changed since it was written")
+        leaves = [found[path] for path in wanted if path != _SUMS]
+        return jax.tree.unflatten(jax.tree.structure(template), leaves)
+
+    def restore_whole(self, template: chex.ArrayTree) -> tuple[chex.ArrayTree, list[str]]:
+        """The newest checkpoint that is whole, and what to tell of those that are not.
+
+        They are set aside, into the folder `damaged` of the workdir. Raises as `restore` does, and
+        Damaged where none is whole.
+        """
+        told = []
+        while True:
+            step = self.latest_step()
+            try:
+                return self.restore(template), told
+            except Damaged as error:
+                if len(self.steps()) == 1:
+                    raise
+                told.append(f"{error} It is set aside in {self._set_aside(step)}.")
+
+    def _set_aside(self, step) -> Path:
+        place = self._folder.parent / "damaged" / str(step)
+        self._manager.close()
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices(f"damaged {step}")
+        if jax.process_index() == 0:
+            place.parent.mkdir(exist_ok=True)
+            shutil.rmtree(place, ignore_errors=True)
+            os.replace(self._folder / str(step), place)
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices(f"set aside {step}")
+        self._open()
+        return place
 
     def _check(self, step, wanted):
         try:
@@ -101,7 +174,7 @@ class Checkpoints:
         differences += [
             f"{path} is {kinds[path]}, wanted {_kind(x)}"
             for path, x in wanted.items()
-            if path in kinds and kinds[path] != _kind(x)
+            if path in kinds and kinds[path] != _kind(x) and path != _SUMS
         ]
         if differences:
             more = f", and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
@@ -112,15 +185,17 @@ class Checkpoints:
             )
 
     def _broken(self, step, error):
-        return ValueError(
-            f"the checkpoint of step {step} in {self._folder} cannot be read ({_cause(error)}); remove "
-            f"{self._folder / str(step)} to go on from the one before."
+        return Damaged(
+            f"the checkpoint of step {step} in {self._folder} is damaged ({_cause(error)})."
         )
 
     def _not_saved(self, error):
+        with contextlib.suppress(Exception):  # it tells of the same failure again
+            self._manager.close()
+        self._open()  # what is half written is removed, and the next save starts anew
         return OSError(
-            f"cannot save a checkpoint in {self._folder} ({_cause(error)}); see that there is room to "
-            "write and start again: training resumes from the newest whole checkpoint."
+            f"cannot save a checkpoint in {self._folder} ({_cause(error)}); see that there is room "
+            "to write. Those before it are in place."
         )
 
 
@@ -128,7 +203,7 @@ def _cause(error):
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _flat(state):
+def flat(state: chex.ArrayTree) -> dict[str, chex.Array]:
     """{path: leaf}, so that what is on disk does not depend on the classes of the state."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
@@ -136,6 +211,12 @@ def _flat(state):
 
 def _kind(array):
     return f"{jnp.dtype(array.dtype).name} {list(array.shape)}"
+
+
+def _checksums(flat) -> np.ndarray:
+    """CRC-32 of every leaf, in the order of their paths: uint32 [leaves]."""
+    parts = (np.ascontiguousarray(flat[path]).reshape(-1).view(np.uint8) for path in sorted(flat))
+    return np.array([zlib.crc32(part) for part in parts], np.uint32)
 
 
 def _everywhere():
@@ -163,8 +244,8 @@ def check_same_experiment(
     file = Path(workdir) / "config.json"
     text = json.dumps(config, indent=2, sort_keys=True) + "\n"
     if file.exists():
-        before = _fields(json.loads(file.read_text(encoding="utf-8")))
-        now = _fields(json.loads(text))
+        before = fields(json.loads(file.read_text(encoding="utf-8")))
+        now = fields(json.loads(text))
         changed = [
             f"{name} was {before.get(name, 'absent')!r} and is {now.get(name, 'absent')!r}"
             for name in sorted(before.keys() | now.keys())
@@ -183,7 +264,8 @@ def check_same_experiment(
     os.replace(scratch, file)
 
 
-def _fields(tree, prefix=""):
+def fields(tree, prefix: str = "") -> dict[str, object]:
+    """{dotted name: value} of nested dicts."""
     if not isinstance(tree, dict) or not tree:
         return {prefix.rstrip("."): tree}
-    return {k: v for name, sub in tree.items() for k, v in _fields(sub, f"{prefix}{name}.").items()}
+    return {k: v for name, sub in tree.items() for k, v in fields(sub, f"{prefix}{name}.").items()}

@@ -56,6 +56,9 @@ def default() -> ConfigDict:
             # What the encoder computes anew in the backward pass instead of keeping it: None,
             # "elementwise" or "blocks" (see networks.resnet).
             "remat": config_dict.placeholder(str),
+            # A step whose loss or gradient is not finite moves nothing. So often in a row it is
+            # skipped and counted; once more, and the run stops, with the state and the batch saved.
+            "most_skipped": 0,
             "log_every_steps": 50,
             "checkpoint_every_steps": 1000,
             "keep_checkpoints": 2,
@@ -151,6 +154,7 @@ def collapse() -> ConfigDict:
 
 # What may change between two starts in one workdir: it changes no step that was done.
 FREE = (
+    "most_skipped",
     "log_every_steps",
     "checkpoint_every_steps",
     "keep_checkpoints",

@@ -27,6 +27,15 @@ _IMAGES = flags.DEFINE_string("images", None, "embed: a folder of pictures.")
 _LAYOUT = flags.DEFINE_string("layout", "flax", "export: flax, torchvision or timm.")
 _STEP = flags.DEFINE_integer("step", None, "export: of which checkpoint; the newest unless given.")
 _WEIGHTS = flags.DEFINE_string("weights", None, "import: a file that another project wrote.")
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "train: HOST:PORT of process 0, where several processes are one run."
+)
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "train: how many these are.")
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "train: which of them this is, from 0.")
+_DISTRIBUTED = flags.DEFINE_bool(
+    "distributed", False, "train: several processes, as SLURM, TPU, GKE or Open MPI tell."
+)
+_TIMEOUT = flags.DEFINE_integer("timeout", 300, "train: seconds to wait for other processes.")
 _UMAP = flags.DEFINE_bool("umap", False, "report: lay features out by UMAP too (extra umap).")
 _MAX_TRAIN = flags.DEFINE_integer("max_train", None, "prepare: read so many training pictures.")
 _MAX_TEST = flags.DEFINE_integer("max_test", None, "prepare: read so many test pictures.")
@@ -57,6 +66,8 @@ _LARGEST = flags.DEFINE_bool(
 
 _USAGE = """usage:
   python -m byol_jax train    --config=FILE --workdir=FOLDER [--config.field=value …]
+                              [--coordinator=HOST:PORT --num_processes=N --process_id=N]
+                              [--distributed] [--timeout=SECONDS]
   python -m byol_jax evaluate --workdir=FOLDER|--encoder=FILE [--protocol=knn,linear,…]
                               [--config.field=value …]
   python -m byol_jax embed    --workdir=FOLDER|--encoder=FILE --images=FOLDER
@@ -83,7 +94,10 @@ def _train() -> None:
 
     _need("train", config=_CONFIG.value, workdir=_WORKDIR.value)
     runtime.keep_compiled()
-    train.train(_CONFIG.value, _WORKDIR.value)
+    place = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    several = _DISTRIBUTED.value or place != (None, None, None)
+    how = {"place": place, "several": several, "timeout": _TIMEOUT.value}
+    sys.exit(train.command(_CONFIG.value, _WORKDIR.value, **how))
 
 
 def _evaluate() -> None:

@@ -1,11 +1,51 @@
-"""The program of one training run: open, resume, step, log, save, finish."""
+"""The program of one training run: open, resume, take the steps, finish."""
+
+import json
+from importlib import metadata
 
 import jax
-import rich
 from ml_collections import ConfigDict
 
-from byol_jax import assemble, checkpoint, data, finish, inputs, report, run, runtime
+from byol_jax import checkpoint, finish, hosts, loop, report, run, runtime
 from byol_jax.evaluation import table
+
+
+def command(
+    config: ConfigDict,
+    workdir: str,
+    *,
+    place: tuple[str | None, int | None, int | None],
+    several: bool,
+    timeout: int,
+) -> int:
+    """Trains, as one of several processes if so; gives the exit code.
+
+    place: (coordinator, num_processes, process_id), all None where the environment tells. timeout:
+    seconds to wait for the others. The code is hosts.PREEMPTED where the run was told to stop, and
+    has saved.
+    """
+    if several:
+        hosts.connect(hosts.find(*place), _same_everywhere(config), timeout=timeout)
+    try:
+        train(config, workdir)
+    except loop.Preempted as told:
+        print(f"byol_jax: {told}", flush=True)
+        return hosts.PREEMPTED
+    except Exception as error:
+        hosts.explain(error)
+        raise
+    return 0
+
+
+def _same_everywhere(config) -> dict[str, str]:
+    """What all processes of a run have to have in common."""
+    versions = {f"the version of {name}": metadata.version(name) for name in ("jax", "flax")}
+    fields = checkpoint.fields(json.loads(json.dumps(config.to_dict())))
+    return {
+        "the code's commit": runtime.commit(),
+        **versions,
+        **{f"config.{name}": value for name, value in fields.items()},
+    }
 
 
 def train(config: ConfigDict, workdir: str) -> dict[str, list[table.Row]]:
@@ -18,46 +58,15 @@ def train(config: ConfigDict, workdir: str) -> dict[str, list[table.Row]]:
     if is_writer:
         report.show(_facts(ready), _warnings(ready))
     with checkpoint.Checkpoints(ready.workdir, keep=config.keep_checkpoints) as checkpoints:
-        state, start = ready.first, checkpoints.latest_step() or 0
-        if start:
-            state = checkpoints.restore(ready.first)
-            rich.print(f"resuming from step {start}")
-        state = _steps(ready, state, start, checkpoints, is_writer)
-        checkpoints.wait()
-        return finish.finish(ready, jax.device_get(state), checkpoints) if is_writer else {}
-
-
-def _steps(ready, state, start, checkpoints, is_writer):
-    """Takes the steps from `start` on, logging and saving as the config says."""
-    config, total = ready.config, ready.parts.total_steps
-
-    logs = assemble.logs(config, total)
-    step = assemble.step(config, ready.parts, ready.inputs)
-    examples = [runtime.replicate(ready.source.examples)] if ready.inputs.resident else []
-    log = report.Log(
-        ready.workdir,
-        batch_size=config.batch_size,
-        total_steps=total,
-        steps_per_epoch=ready.parts.steps_per_epoch,
-        schedules=ready.parts.schedules,
-        start_step=start,
-        tensorboard=config.tensorboard,
-        silent=not is_writer,
-    )
-    state, metrics = runtime.replicate(state), ()
-    coming = inputs.batches(ready.inputs, config, ready.source, start_step=start)
-    with data.Prefetch(coming, runtime.shard) as batches, log:
-        for done in range(start + 1, total + 1):
-            batch, before = batches.next(metrics), metrics
-            state, metrics = step(state, batch, *examples)
-            jax.block_until_ready(before)  # the host stays one step ahead, not more
-            log.flush()
-            if logs(done):
-                log(done, metrics, waited=batches.waited)
-            if done % config.checkpoint_every_steps == 0 or done == total:
-                log.flush()  # so that no checkpoint is of a loss that is not finite
-                checkpoints.save(done, state)
-    return state
+        state = ready.first
+        if checkpoints.latest_step() is not None:
+            state, warnings = checkpoints.restore_whole(ready.first)
+            if is_writer:
+                report.show({"resuming": f"from step {int(state.step)}"}, warnings)
+        state = loop.steps(ready, state, checkpoints, is_writer=is_writer)
+        rows = finish.finish(ready, jax.device_get(state), checkpoints) if is_writer else {}
+    hosts.wait_for_all("finished")
+    return rows
 
 
 def _facts(ready) -> dict[str, str]:

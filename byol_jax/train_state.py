@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from byol_jax import probe, randomness
@@ -14,7 +15,8 @@ from byol_jax.methods import base
 class TrainState(NamedTuple):
     """An immutable pytree; no key is in it, for keys are folded from the seed and the step.
 
-    step: updates done, an int32 scalar. params, stats, memory: the method's (see methods.Method).
+    step: batches seen, an int32 scalar. skipped: how many of the last ones in a row did not move
+    anything, because a number in them was not finite; int32. params, stats, memory: the method's (see methods.Method).
     probe: the online probe's state, () without one.
     """
 
@@ -24,6 +26,7 @@ class TrainState(NamedTuple):
     opt_state: optax.OptState
     memory: chex.ArrayTree
     probe: Any = ()
+    skipped: Any = np.int32(0)
 
 
 def create(

@@ -23,6 +23,7 @@ def make(
     microbatches: int = 1,
     online_probe: probe.Probe | None = None,
     measures: Callable = lambda step: True,
+    most_skipped: int = 0,
     axis_name: str | None = None,
 ) -> Callable:
     """The function step(state, batch) -> (state, metrics) for jit, pmap, vmap or shard_map.
@@ -32,10 +33,12 @@ def make(
     the same axis_name.
 
     Metrics are float32 scalars over all devices: `loss`; `spread` and `feature_spread` of the first
-    view's projections and features; `effective_rank`, `uniformity` and, of two views, `alignment` of
+    view's projections and features; `skipped`, 0 or 1; `effective_rank`, `uniformity` and, of two views, `alignment` of
     about SAMPLE projections; the method's own; and the online probe's where there is one and labels.
     measures(step) -> bool says after how many steps done those of a sample are due, as they cost a
     singular value decomposition; elsewhere they are nan.
+    most_skipped: where the loss or a gradient is not finite, nothing moves but the step, as often
+    as this in a row; after that nothing moves at all, so that the state stays to be looked at.
     """
 
     def step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict]:
@@ -68,7 +71,10 @@ def make(
             measured.update(more)
         reduced = collectives.pmean((result.grads, probe_grads, result.stats, measured), axis_name)
         monitored = _monitor(result.outputs, measures(state.step + 1), axis_name)
-        return _advance(state, *reduced[:-1], result.kept), reduced[-1] | monitored
+        finite = _all_finite((reduced[0], reduced[-1]["loss"]))
+        moved = _advance(state, *reduced[:-1], result.kept)
+        told = {"skipped": 1.0 - finite.astype(jnp.float32), **reduced[-1], **monitored}
+        return _settle(state, moved, finite, most_skipped), told
 
     def _advance(state, grads, probe_grads, stats, kept):
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
@@ -77,9 +83,22 @@ def make(
         moved = state.probe
         if online_probe is not None:
             moved = probe.advance(online_probe, state.probe, probe_grads)
-        return TrainState(state.step + 1, params, stats, opt_state, memory, moved)
+        return TrainState(state.step + 1, params, stats, opt_state, memory, moved, jnp.int32(0))
 
     return step
+
+
+def _all_finite(tree) -> jax.Array:
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree)]))
+
+
+def _settle(state: TrainState, moved: TrainState, finite, most_skipped) -> TrainState:
+    """`moved` where all is finite; else the state as it was, but for its counts; see make."""
+    halted = state.skipped > most_skipped
+    still = (~halted).astype(jnp.int32)
+    skipping = state._replace(step=state.step + still, skipped=state.skipped + still)
+    takes = finite & ~halted
+    return jax.tree.map(lambda new, old: jnp.where(takes, new, old), moved, skipping)
 
 
 def _monitor(outputs, due, axis_name):

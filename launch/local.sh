@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Trains on all devices of this machine, or on N simulated CPU devices:
+# Trains on all devices of this machine, on N simulated CPU devices, or on simulated hosts:
 #   launch/local.sh configs/quickstart.py runs/quickstart [--config.field=value …]
 #   DEVICES=4 launch/local.sh configs/quickstart.py runs/quickstart
+#   HOSTS=2 DEVICES=2 launch/local.sh configs/quickstart.py runs/quickstart
+# After a fault it starts again and resumes (see again.sh). PORT: where the hosts meet (9730).
 set -euo pipefail
 if [ $# -lt 2 ]; then
-  echo "usage: [DEVICES=N] $0 CONFIG WORKDIR [--config.field=value …]" >&2
+  echo "usage: [HOSTS=N] [DEVICES=N] [PORT=N] $0 CONFIG WORKDIR [--config.field=value …]" >&2
   exit 2
 fi
 config=$1 workdir=$2
@@ -14,4 +16,28 @@ if [ -n "${DEVICES:-}" ]; then
 fi
 # Linux: arrays in huge pages, where the kernel gives them only to who asks; steps take a tenth less.
 export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
-exec python -m byol_jax train --config="$config" --workdir="$workdir" "$@"
+train=(python -m byol_jax train --config="$config" --workdir="$workdir" "$@")
+
+# Starts all hosts, and gives the code of the first that failed; by then the others end too.
+hosts() {
+  local host code=0 pids=()
+  for ((host = 0; host < HOSTS; host++)); do
+    "${train[@]}" --coordinator="127.0.0.1:${PORT:-9730}" --num_processes="$HOSTS" --process_id="$host" &
+    pids+=($!)
+  done
+  trap 'kill -TERM "${pids[@]}" 2>/dev/null' TERM INT
+  for host in "${!pids[@]}"; do
+    wait -n || { code=$?; break; }
+  done
+  wait
+  return "$code"
+}
+
+again=$(dirname "$0")/again.sh
+if [ -z "${HOSTS:-}" ]; then
+  exec "$again" "${train[@]}"
+elif [ -n "${INSIDE:-}" ]; then
+  hosts
+else
+  INSIDE=1 exec "$again" "$0" "$config" "$workdir" "$@"
+fi

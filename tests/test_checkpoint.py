@@ -114,17 +114,73 @@ def test_no_checkpoint_says_to_train_first(tmp_path):
         checkpoints.restore(_state(0))
 
 
-def test_a_corrupt_checkpoint_names_the_folder_to_remove(tmp_path):
+def _truncate(folder):
+    for file in folder.rglob("manifest.ocdbt"):
+        file.write_bytes(file.read_bytes()[:10])
+
+
+def _remove_a_file(folder):
+    next(file for file in folder.rglob("d/*") if file.is_file()).unlink()
+
+
+def _flip_a_bit(folder):
+    """In the largest file of array data, in its middle."""
+    file = max((f for f in folder.rglob("d/*") if f.is_file()), key=lambda f: f.stat().st_size)
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [_truncate, _remove_a_file, _flip_a_bit])
+def test_a_damaged_newest_is_set_aside_and_the_one_before_is_used(damage, tmp_path):
     with checkpoint.Checkpoints(tmp_path, keep=2) as checkpoints:
         checkpoints.save(1, _state(1))
-    manifests = list((tmp_path / "checkpoints/1").rglob("manifest.ocdbt"))
-    assert manifests
-    for file in manifests:
-        file.write_bytes(b"torn")
-    words = r"cannot be read.*remove .*checkpoints/1 to go on"
+        checkpoints.save(2, _state(2))
+    damage(tmp_path / "checkpoints/2")
+    with checkpoint.Checkpoints(tmp_path, keep=2) as checkpoints:
+        with pytest.raises(checkpoint.Damaged, match=r"of step 2 in .*checkpoints is damaged \("):
+            checkpoints.restore(_state(0))
+        state, (told,) = checkpoints.restore_whole(_state(0))
+        _assert_equal(state, _state(1))
+        assert told.startswith("the checkpoint of step 2 in ")
+        assert told.endswith(f"It is set aside in {tmp_path / 'damaged/2'}.")
+        assert checkpoints.steps() == [1] and (tmp_path / "damaged/2").is_dir()
+        checkpoints.save(2, _state(3))
+    with checkpoint.Checkpoints(tmp_path, keep=2) as checkpoints:
+        _assert_equal(checkpoints.restore(_state(0)), _state(3))
+
+
+def test_where_none_is_whole_nothing_is_set_aside(tmp_path):
+    with checkpoint.Checkpoints(tmp_path, keep=2) as checkpoints:
+        checkpoints.save(1, _state(1))
+    _truncate(tmp_path / "checkpoints/1")
     checkpoints = checkpoint.Checkpoints(tmp_path, keep=2)
-    with checkpoints, pytest.raises(ValueError, match=words):
-        checkpoints.restore(_state(0))
+    with checkpoints, pytest.raises(checkpoint.Damaged, match="is damaged"):
+        checkpoints.restore_whole(_state(0))
+    assert (tmp_path / "checkpoints/1").is_dir()
+
+
+def test_a_number_that_changed_on_disk_is_named(tmp_path, monkeypatch):
+    """Where the file system's own checks pass, ours do not."""
+    real = checkpoint._checksums
+    with checkpoint.Checkpoints(tmp_path, keep=2) as checkpoints:
+        monkeypatch.setattr(checkpoint, "_checksums", lambda flat: real(flat) + np.uint32(1))
+        checkpoints.save(1, _state(1))
+        checkpoints.wait()
+        monkeypatch.undo()
+        with pytest.raises(checkpoint.Damaged, match="has changed since it was written"):
+            checkpoints.restore(_state(0))
+
+
+def test_another_layout_names_both(tmp_path):
+    with checkpoint.Checkpoints(tmp_path, keep=2) as checkpoints:
+        checkpoints.save(1, _state(1))
+    (tmp_path / "checkpoints/layout").write_text("7\n")
+    with pytest.raises(ValueError, match="of layout 7, and this byol_jax reads layout 2; go on"):
+        checkpoint.Checkpoints(tmp_path, keep=2)
+    (tmp_path / "checkpoints/layout").unlink()
+    with pytest.raises(ValueError, match="of layout 1, and"):
+        checkpoint.Checkpoints(tmp_path, keep=None)
 
 
 def _limit_files(size):
@@ -132,20 +188,28 @@ def _limit_files(size):
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
 
 
-def test_a_disk_that_fills_names_the_folder_and_keeps_what_was_whole(tmp_path):
-    large = _state(2)._replace(probe=jax.random.normal(jax.random.key(0), (512, 1024)))
-    words = r"cannot save a checkpoint in .*checkpoints .*start again: training resumes"
-    with pytest.raises(OSError, match=words), checkpoint.Checkpoints(tmp_path, keep=2) as mine:
-        mine.save(1, _state(1)._replace(probe=jnp.zeros((512, 1024))))
+def test_a_full_disk_loses_no_earlier_checkpoint_and_the_next_save_works(tmp_path):
+    """Saves of steps 1 and 3 have room, that of step 2 has not."""
+    states = {n: _state(n)._replace(probe=jax.random.normal(jax.random.key(n), (512, 1024)))
+              for n in (1, 2, 3)}  # fmt: skip
+    with checkpoint.Checkpoints(tmp_path, keep=2) as mine:
+        mine.save(1, states[1])
         mine.wait()
         _limit_files(2**20)  # of bytes: no file may grow beyond
         try:
-            mine.save(2, large)
-            mine.wait()
+            words = r"cannot save a checkpoint in .*checkpoints .*Those before it are in place"
+            with pytest.raises(OSError, match=words):
+                mine.save(2, states[2])
+                mine.wait()
+            assert mine.steps() == [1]
+            _assert_equal(mine.restore(_state(0)._replace(probe=states[1].probe)), states[1])
         finally:
             _limit_files(resource.RLIM_INFINITY)
+        mine.save(3, states[3])
     with checkpoint.Checkpoints(tmp_path, keep=2) as mine:
-        assert int(mine.restore(large).step) == 1
+        assert mine.steps() == [1, 3]
+        _assert_equal(mine.restore(states[1]), states[3])
+    assert not list((tmp_path / "checkpoints").glob("*tmp*"))
 
 
 _CONFIG = {"method": {"name": "byol", "decay": 0.99}, "log_every_steps": 5}

@@ -13,8 +13,8 @@ import sys
 import pytest
 
 FLOORS = {  # from the roof to the ground
-    "program": "__main__ main arguments train finish run reporting embed export evaluate bench preview lowering assemble inputs build views sections saved config",
-    "edges": "data checkpoint evaluation encoder report plan runtime",
+    "program": "__main__ main arguments train loop finish run reporting embed export evaluate bench preview lowering assemble inputs build views sections saved config",
+    "edges": "data checkpoint evaluation encoder report plan runtime hosts",
     "engine": "train_state train_step accumulate probe",
     "methods": "methods",
     "parts": "networks optimizers",

@@ -3,12 +3,14 @@
 import io
 import json
 import sys
+import time
 
 import jax.numpy as jnp
 import pytest
 import rich.console
 
 from byol_jax import report
+from byol_jax.report import pulse
 
 
 def _lines(folder):
@@ -136,13 +138,36 @@ def test_waiting_counts_from_line_to_line(tmp_path, monkeypatch):
     assert [line["images_per_second"] for line in _lines(tmp_path)] == [0.8, 0.4]
 
 
-def test_a_loss_that_is_not_finite_is_written_and_raised(tmp_path):
-    with (
-        pytest.raises(FloatingPointError, match="the loss is nan at step 1"),
-        _log(tmp_path) as log,
-    ):
+def test_a_loss_that_is_not_finite_is_written_as_null(tmp_path):
+    with _log(tmp_path) as log:
         log(1, {"loss": float("nan"), "spread": 0.5}, waited=0.0)
     assert _lines(tmp_path)[0]["loss"] is None
+
+
+def test_metrics_that_cannot_be_written_do_not_stop_the_run(tmp_path, capsys):
+    def full(step, values):
+        raise OSError(28, "No space left on device")
+
+    with _log(tmp_path) as log:
+        log._writer.write = full
+        log(1, {"loss": 1.0, "spread": 0.5}, waited=0.0)
+    assert "no metrics of step 1 on disk: No space left on device" in capsys.readouterr().out
+
+
+def test_a_long_silence_is_broken_now_and_then(monkeypatch):
+    monkeypatch.setattr(pulse, "SECONDS", 0.1)
+    told = []
+    with pulse.Pulse(told.append, step=3) as beat:
+        time.sleep(0.25)
+        beat.step = 4
+        time.sleep(0.15)
+    assert told[0] == "at step 3, as before" and "at step 4" in told
+    told.clear()
+    with pulse.Pulse(told.append, step=0) as beat:
+        for _ in range(10):
+            beat.told()
+            time.sleep(0.03)
+    assert told == []
 
 
 def test_a_silent_log_writes_nothing(tmp_path):

@@ -1,6 +1,6 @@
 """What the training loop tells: the metrics of a step, to disk, to the screen, and as warnings."""
 
-import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Self
 import jax
 
 from byol_jax.report.progress import Progress
+from byol_jax.report.pulse import Pulse
 from byol_jax.report.watch import Collapse, Starving
 from byol_jax.report.writer import Writer
 
@@ -19,7 +20,7 @@ class Log:
     A loop that flushes one step later does not stop until the step is done; leaving flushes too.
     schedules: functions of the steps done, by name, of what was used in the step.
     waited: how long the devices have stood still for input since the run began. silent: (every
-    process but one) only check the loss.
+    process but one) tell nothing.
     """
 
     def __init__(
@@ -38,15 +39,17 @@ class Log:
         self._steps_per_epoch, self._schedules = steps_per_epoch, schedules
         self._last, self._pending, self._waited = start_step, None, 0.0
         self._watches = (Collapse(), Starving())
-        self._writer = self._progress = None
+        self._writer = self._progress = self._pulse = None
         if not silent:
             self._writer = Writer(workdir, start_step=start_step, tensorboard=tensorboard)
             self._progress = Progress(total_steps, start_step=start_step)
+            self._pulse = Pulse(self._progress.tell, step=start_step)
 
     def __enter__(self) -> Self:
         self._time = time.monotonic()
         if self._progress is not None:
             self._progress.__enter__()
+            self._pulse.__enter__()
         return self
 
     def __exit__(self, kind, *exception) -> None:
@@ -55,6 +58,7 @@ class Log:
                 self.flush()
         finally:
             if self._writer is not None:
+                self._pulse.__exit__(kind, *exception)
                 self._progress.__exit__(kind, *exception)
                 self._writer.__exit__(kind, *exception)
 
@@ -64,7 +68,7 @@ class Log:
         self._pending = step, metrics, waited
 
     def flush(self) -> None:
-        """Tells of the step kept; raises FloatingPointError when its loss is not finite."""
+        """Tells of the step kept."""
         if self._pending is None:
             return
         (step, metrics, waited), self._pending = self._pending, None
@@ -76,19 +80,39 @@ class Log:
             **{name: float(value(step - 1)) for name, value in self._schedules.items()},
             "images_per_second": self._batch_size * steps / elapsed,
             "data_wait": (waited - self._waited) / elapsed,
+            **_host_memory(),
         }
         self._time, self._last, self._waited = now, step, waited
         if self._writer is not None:
             self._tell(step, values, seconds_left=(self._total - step) * elapsed / steps)
-        if not math.isfinite(values["loss"]):
-            raise FloatingPointError(
-                f"the loss is {values['loss']} at step {step}; lower schedule.learning_rate or "
-                "lengthen the warm-up. The checkpoints before it are in place."
-            )
+
+    def at(self, step: int) -> None:
+        """The step that the devices are at, for the line that tells that the run still goes on."""
+        if self._pulse is not None:
+            self._pulse.step = step
+
+    def alert(self, text: str) -> None:
+        """Prints a warning."""
+        if self._progress is not None:
+            self._progress.warn(text)
+            self._pulse.told()
 
     def _tell(self, step, values, *, seconds_left):
-        self._writer.write(step, values)
+        try:
+            self._writer.write(step, values)
+        except OSError as error:
+            self._progress.warn(f"no metrics of step {step} on disk: {error.strerror}.")
+        self._pulse.told()
         self._progress.show(step, {**values, "seconds_left": seconds_left})
         for watch in self._watches:
             if warning := watch(step, values):
                 self._progress.warn(warning)
+
+
+def _host_memory() -> dict[str, float]:
+    """What this process holds of the host's memory now, in GiB, where the system tells."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:  # not Linux
+        return {}
+    return {"host_gib": pages * os.sysconf("SC_PAGE_SIZE") / 2**30}

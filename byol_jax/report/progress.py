@@ -46,6 +46,10 @@ class Progress:
             line = f"step {step}/{self._total}  {text}  {left / 60:.1f} min left"
             self._console.print(line, highlight=False, soft_wrap=True)
 
+    def tell(self, text: str) -> None:
+        """Prints a line above the bar."""
+        self._console.print(text, highlight=False, soft_wrap=True, markup=False)
+
     def warn(self, text: str) -> None:
         """Prints a warning above the bar."""
         told = rich.text.Text.assemble(("warning:", "yellow"), f" {text}")

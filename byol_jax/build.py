@@ -2,14 +2,14 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from byol_jax import ema, methods, networks, optimizers, probe, sections, views
+from byol_jax import ema, methods, networks, optimizers, probe, sections, told, views
 from byol_jax import encoder as encoders
 
 PRECISIONS = ("float32", "bfloat16")
@@ -56,12 +56,17 @@ def build(
     if num_examples < config.batch_size:
         raise ValueError(
             f"batch_size ({config.batch_size}) is larger than the {num_examples} training "
-            "examples; choose a smaller one."
+            f"examples of data.train_split {config.data.train_split!r}; choose a smaller one."
         )
     if num_channels is not None:
         views.check_channels(config, num_channels)
     steps_per_epoch = num_examples // config.batch_size
     total_steps = max(round(config.epochs * steps_per_epoch), 1)
+    if total_steps >= 2**31:
+        raise ValueError(
+            f"epochs {config.epochs} of {steps_per_epoch} steps are {total_steps} steps, and they "
+            "are counted in int32; choose fewer epochs."
+        )
     nets = _networks(config, axis_name)
     derived = {"num_examples": num_examples, "total_steps": total_steps, "axis_name": axis_name}
     method = _method(config, nets, derived, num_classes)
@@ -87,58 +92,71 @@ def build(
 
 
 def _networks(config, axis_name) -> dict[str, networks.Network]:
-    if config.precision not in PRECISIONS:
-        raise ValueError(f"precision {config.precision!r} must be one of {', '.join(PRECISIONS)}.")
+    sections.check_choice("precision", config.precision, PRECISIONS)
     norm = _norm(dict(config.batch_norm), axis_name)
     how = {"batch_norm": norm, "dtype": config.precision, "remat": config.remat}
-    encoder = sections.call("encoder", networks.ENCODERS, config.encoder, **how)
+    encoder = _within(config, "encoder", networks.ENCODERS, config.encoder, **how)
     if config.start_from is not None:
         encoder = _started(encoder, config.start_from)
     nets = {"encoder": encoder}
     for head in ("projector", "predictor"):
         if config.get(head):
-            nets[head] = _head(head, config[head], norm, config.precision)
+            nets[head] = _head(config, head, norm)
     if config.get("context"):
         arguments = {"name": "row_context", **config.context}
         known = {"row_context": networks.row_context}
-        nets["context"] = sections.call("context", known, arguments, dtype=config.precision)
+        nets["context"] = _within(config, "context", known, arguments, dtype=config.precision)
     return nets
+
+
+def _within(config, section, factories, given, **derived):
+    """The network or method of a section, whose errors name it, and the views that it gets."""
+    made = sections.call(section, factories, given, **derived)
+    sizes = {name: view.get("size", "its own") for name, view in config.views.items()}
+    about = {**given, "batch_norm": dict(config.batch_norm), "views' sizes": sizes}
+    return told.every(section, about, made)
 
 
 def _started(encoder, file) -> networks.Network:
     """The encoder whose first arrays are those of a file."""
-    params, stats, _ = encoders.file.read(file)
+    with told.of("start_from", {"file": file}):
+        params, stats, _ = encoders.file.read(file)
     return networks.starting_from(encoder, params, stats)
 
 
 def _norm(arguments, axis_name):
     kind, sync = arguments.pop("kind", "batch"), arguments.pop("sync", True)
-    if kind not in networks.NORMS:
-        raise ValueError(f"config.batch_norm.kind {kind!r} must be {' or '.join(networks.NORMS)}.")
+    sections.check_choice("batch_norm.kind", kind, networks.NORMS)
+    sections.check_type("batch_norm.sync", sync, bool)
     module = networks.NORMS[kind]
-    fields = [f for f in module.__dataclass_fields__ if f not in ("parent", "name")]
-    for argument in arguments:
-        sections.check_argument("batch_norm", f"{kind} norm", argument, [*fields, "kind", "sync"])
+    hidden = ("parent", "name", "axis_name", "scale_init")
+    accepted = {k: f.type for k, f in module.__dataclass_fields__.items() if k not in hidden}
+    accepted |= {"kind": str, "sync": bool}
+    sections.check_arguments("batch_norm", f"{kind} norm", arguments, accepted)
     if kind == "batch":
         arguments["axis_name"] = axis_name if sync else None
     return functools.partial(module, **arguments)
 
 
-def _head(section, given, norm, precision):
-    arguments = {"name": "mlp", **given}
-    use = {True: norm, False: None}[arguments.pop("batch_norm", True)]
-    return sections.call(section, {"mlp": networks.mlp}, arguments, batch_norm=use, dtype=precision)
+def _head(config, section, norm):
+    arguments = {"name": "mlp", **config[section]}
+    wanted = arguments.pop("batch_norm", True)
+    sections.check_type(f"{section}.batch_norm", wanted, bool)
+    how = {"batch_norm": norm if wanted else None, "dtype": config.precision}
+    return _within(config, section, {"mlp": networks.mlp}, arguments, **how)
 
 
 def _method(config, nets, derived, num_classes):
-    factory = methods.METHODS.get(config.method.get("name"))
+    sections.check("method", methods.METHODS, config.method, {*nets, *derived})
+    factory = methods.METHODS[config.method.name]
     keys = config.batch_size * (2 if config.method.get("symmetric") else 1)  # of one step
     if config.method.get("capacity", keys) < keys:
         raise ValueError(
             f"the queue (method.capacity {config.method.capacity}) is smaller than the {keys} keys "
             f"of a step (batch_size {config.batch_size}); choose {keys} or more."
         )
-    if factory is not None and "predictor" in nets:
+    if "predictor" in nets:
+        _check_predictor(config)
         sections.check_argument(
             "predictor", config.method.name, "predictor", [*_parameters(factory)]
         )
@@ -147,7 +165,18 @@ def _method(config, nets, derived, num_classes):
             f"the method 'supervised' needs labels and data set {config.data.name!r} has none; "
             "choose a self-supervised method, or prepare it from subfolders named after classes."
         )
-    return sections.call("method", methods.METHODS, config.method, **nets, **derived)
+    return _within(config, "method", methods.METHODS, config.method, **nets, **derived)
+
+
+def _check_predictor(config):
+    """It predicts what a projector gives."""
+    told_of = {name: config[name].get("widths") for name in ("predictor", "projector")}
+    last = {name: widths[-1] for name, widths in told_of.items() if widths}
+    if len(set(last.values())) > 1:
+        raise ValueError(
+            f"config.predictor.widths ends in {last['predictor']} and config.projector.widths in "
+            f"{last['projector']}; the one predicts the other: end both in the same width."
+        )
 
 
 def _decay(given, total_steps) -> dict[str, Callable]:
@@ -170,30 +199,26 @@ def _schedule(given, batch_size, total_steps, steps_per_epoch):
     rate = arguments.pop("learning_rate", None)
     scaling = arguments.pop("scaling", "linear")
     scales = {"none": 1.0, "linear": batch_size / 256, "sqrt": batch_size**0.5}
-    if rate is None or scaling not in scales:
-        raise ValueError(
-            f"config.schedule has learning_rate {rate} and scaling {scaling!r}; it needs a "
-            f"learning_rate, and a scaling of {', '.join(scales)}."
-        )
+    sections.check_type("schedule.learning_rate", rate, float)
+    sections.check_choice("schedule.scaling", scaling, scales)
     peak = rate * scales[scaling]
     run = {"peak": peak, "total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
-    return peak, sections.call("schedule", optimizers.SCHEDULES, arguments, **run)
+    schedule = sections.call("schedule", optimizers.SCHEDULES, arguments, **run)
+    return peak, told.of("schedule", given)(schedule)
 
 
 def _optimizer(section, given, **derived):
     arguments = dict(given)
-    multipliers = dict(arguments.pop("multipliers", {}))
+    multipliers = arguments.pop("multipliers", {})
+    sections.check_type(f"{section}.multipliers", multipliers, Mapping[str, float])
     if "mask" in arguments:
-        kind = arguments["mask"]
-        if kind not in optimizers.MASKS:
-            raise ValueError(
-                f"config.{section}.mask {kind!r} must be one of {', '.join(optimizers.MASKS)}."
-            )
-        arguments["mask"] = optimizers.MASKS[kind]
+        sections.check_choice(f"{section}.mask", arguments["mask"], optimizers.MASKS)
+        arguments["mask"] = optimizers.MASKS[arguments["mask"]]
     optimizer = sections.call(section, optimizers.OPTIMIZERS, arguments, **derived)
     if multipliers:
-        optimizer = optax.chain(optimizer, optimizers.scale_parts(multipliers))
+        optimizer = optax.chain(optimizer, optimizers.scale_parts(dict(multipliers)))
     factory = optimizers.OPTIMIZERS[arguments["name"]]
+    optimizer = told.every(section, given, optimizer)
     return optimizer, arguments.get("mask", _parameters(factory)["mask"].default)
 
 
@@ -205,8 +230,7 @@ def _encode(config, nets, evaluation_view) -> Callable:
     if "patch_size" in config.method:
         cut = {"size": config.method.patch_size, "stride": config.method.patch_stride}
         chains["patches"] = {"encoder": networks.patchwise(encoder, **cut)}
-    if on not in chains:
-        raise ValueError(f"config.evaluate.on {on!r} must be {' or '.join(chains)}.")
+    sections.check_choice("evaluate.on", on, chains)
 
     def encode(params, stats, images):
         x = evaluation_view(images)

@@ -55,8 +55,10 @@ class Checkpoints:
                 f"{self._folder} has checkpoints of layout {found}, and this byol_jax reads layout "
                 f"{LAYOUT}; go on with the version that wrote them, or give another --workdir."
             )
-        if self._keep is not None and jax.process_index() == 0:
-            note.write_text(f"{LAYOUT}\n", encoding="utf-8")
+        if self._keep is not None and jax.process_index() == 0 and not self.steps():
+            scratch = note.with_suffix(".partial")  # whoever is killed here, or reads it meanwhile
+            scratch.write_text(f"{LAYOUT}\n", encoding="utf-8")
+            os.replace(scratch, note)
 
     def __enter__(self) -> Self:
         return self

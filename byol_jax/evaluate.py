@@ -11,13 +11,14 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from byol_jax import data, metrics, runtime, views
+from byol_jax import data, metrics, runtime, sections, told, views
 from byol_jax import encoder as encoders
 from byol_jax.evaluation import features, finetune, knn, protocols, table
 from byol_jax.evaluation.tuning import Backbone, Images
 
 BASELINES = ("untrained", "raw pixels")
 FILE = "evaluation.json"
+STEPS = ("last", "best")  # beside numbers, in config.evaluate.steps
 
 
 class Candidate(NamedTuple):
@@ -42,7 +43,8 @@ def pixels(images: np.ndarray) -> np.ndarray:
 def open_split(given: Mapping[str, Any], split: str) -> data.Source:
     """A split of the data set that a section like config.data names."""
     where = {"data_dir": given["data_dir"], "image_size": given["image_size"]}
-    return data.open_source(given["name"], split, **where)
+    with told.of("data", {"name": given["name"], "split": split, **where}):
+        return data.open_source(given["name"], split, **where)
 
 
 def open_data(config: ConfigDict) -> tuple[data.Source, data.Source]:
@@ -93,12 +95,17 @@ def evaluate(
 
 def check(options: Mapping[str, Any]) -> None:
     """Raises ValueError where config.evaluate asks for what is not there, before any work."""
-    unknown = [name for name in options["baselines"] if name not in BASELINES]
-    if unknown:
-        raise ValueError(
-            f"config.evaluate.baselines has {unknown[0]!r}; there are {', '.join(BASELINES)}."
-        )
-    protocols.check(options["protocols"], {})
+    for name in options["baselines"]:
+        sections.check_choice("evaluate.baselines", name, BASELINES)
+    for name in options["protocols"]:
+        sections.check_choice("evaluate.protocols", name, protocols.PROTOCOLS)
+    for name in options["steps"]:
+        if not sections.fits(name, int):
+            sections.check_choice("evaluate.steps", name, STEPS)
+    for name, given in options["options"].items():
+        sections.check_argument("evaluate.options", "it", name, [*protocols.PROTOCOLS])
+        accepted = protocols.accepted(name)
+        sections.check_arguments(f"evaluate.options.{name}", name, given, accepted)
 
 
 def validation_accuracy(candidate: Candidate, source: data.Source) -> float:

@@ -4,8 +4,10 @@ JAX's own service connects them. Before it, everybody reports to process 0: who 
 came with another config or other code, is named, where that service would only end the process.
 """
 
+import concurrent.futures
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -23,6 +25,7 @@ LOST = 76  # exit code where another process died
 _HEARTBEAT = 100  # seconds without a sign of life, at most, until a process counts as dead
 _MOST = 2**24  # bytes of a report
 _SHOWN = 5  # differences that an error names
+_FULL = "takes no more: two may have the same --process_id, or another program the port"
 
 
 class Place(NamedTuple):
@@ -59,8 +62,8 @@ def connect(place: Place, facts: Mapping[str, Any], *, timeout: int) -> None:
 
     facts: name -> value, what has to be the same everywhere. timeout: seconds to wait for all.
 
-    Raises TimeoutError naming who did not come, ValueError naming what differs, OSError where
-    process 0 cannot listen.
+    Raises TimeoutError naming who did not come, ValueError naming what differs or who came twice,
+    OSError where process 0 cannot listen.
     """
     if not 0 <= place.process_id < place.num_processes:
         raise ValueError(
@@ -77,71 +80,113 @@ def connect(place: Place, facts: Mapping[str, Any], *, timeout: int) -> None:
 
 
 def _roll_call(place, facts, timeout):
-    host, _, port = place.coordinator.rpartition(":")
+    host, port = _address(place.coordinator)
     report = {"process": place.process_id, "host": socket.gethostname(), "facts": dict(facts)}
     deadline = time.monotonic() + timeout
-    try:
-        if place.process_id == 0:
-            verdict = _take(int(port), report, place.num_processes, deadline)
-        else:
-            verdict = _give((host.strip("[]"), int(port)), report, deadline)
-    except ValueError as error:
-        raise ValueError(
-            f"--coordinator={place.coordinator} is not a host and a port ({error})."
-        ) from error
+    if place.process_id == 0:
+        verdict = _take(port, report, place.num_processes, deadline)
+    else:
+        verdict = _give((host, port), report, deadline)
+    if verdict["twice"]:
+        raise ValueError(f"{verdict['twice']}; give each its own --process_id.")
     if verdict["missing"]:
         raise TimeoutError(f"after {timeout} s {verdict['missing']}; see its log, and start again.")
     if verdict["different"]:
         raise ValueError(f"{verdict['different']}; start all processes with the same.")
 
 
+def _address(coordinator) -> tuple[str, int]:
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise ValueError(
+            f"--coordinator={coordinator} is not a host and a port, such as 10.0.0.1:9730."
+        )
+    return host.strip("[]"), int(port)
+
+
 def _take(port, own, count, deadline) -> dict[str, str]:
     """What process 0 does: hears the others, and tells each the verdict."""
-    reports, lines = {0: own}, []
+    reports, lines, twice = {0: own}, {}, ""
+    with _listen(port, count) as server:
+        while len(reports) < count and not twice and (left := deadline - time.monotonic()) > 0:
+            heard = _hear(server, left)
+            for number in [n for n, line in lines.items() if _has_gone(line)]:
+                lines.pop(number).close()
+                del reports[number]
+            if heard is None:
+                continue
+            number, report, line = heard
+            if number in lines:
+                names = f"{reports[number]['host']} and {report['host']}"
+                twice = f"process {number} has come twice, from {names}"
+                _tell(lines[number], _verdict(twice=twice))
+            reports[number], lines[number] = report, line
+    verdict = _verdict(_missing(reports, count), _different(reports), twice)
+    for line in lines.values():
+        _tell(line, verdict)
+    return verdict
+
+
+def _verdict(missing: str = "", different: str = "", twice: str = "") -> dict[str, str]:
+    return {"missing": missing, "different": different, "twice": twice}
+
+
+def _hear(server, left):
+    """(number, report, line) of the next; None where the time is up, or it is none of us."""
+    server.settimeout(left)
     try:
-        server = socket.create_server(("", port), backlog=count)
+        line, _ = server.accept()
+    except OSError:
+        return None
+    line.settimeout(10)
+    try:
+        report = _read(line)
+        return int(report["process"]), {name: report[name] for name in ("host", "facts")}, line
+    except (OSError, ValueError, KeyError, TypeError):
+        line.close()
+        return None
+
+
+def _listen(port, count):
+    try:
+        return socket.create_server(("", port), backlog=count)
     except OSError as error:
         raise OSError(
-            f"process 0 cannot listen on port {port} ({error.strerror}): another program has it; "
-            "choose another in --coordinator, on all processes."
+            f"process 0 cannot listen on port {port} ({os.strerror(error.errno)}); choose "
+            "another in --coordinator, on all processes."
         ) from error
-    with server:
-        while len(reports) < count and (left := deadline - time.monotonic()) > 0:
-            server.settimeout(left)
-            try:
-                line, _ = server.accept()
-                line.settimeout(10)
-                report = _read(line)
-                reports[int(report["process"])] = report
-                lines.append(line)
-            except (OSError, ValueError, KeyError, TypeError):
-                continue  # the time is up, or somebody who is none of us
-    verdict = {"missing": _missing(reports, count), "different": _different(reports)}
-    for line in lines:
-        try:
-            line.sendall(json.dumps(verdict).encode() + b"\n")
-            line.recv(1)  # until the other end is closed, so that the port is free at once
-        except OSError:
-            pass
-        finally:
-            line.close()
-    return verdict
+
+
+def _has_gone(line) -> bool:
+    """Whether who waited at the other end no longer does: it was killed."""
+    poll = select.poll()
+    poll.register(line, select.POLLIN)
+    return bool(poll.poll(0))  # it had no more to say
+
+
+def _tell(line, verdict):
+    try:
+        line.sendall(json.dumps(verdict).encode() + b"\n")
+        line.recv(1)  # until the other end is closed, so that the port is free at once
+    except OSError:
+        pass
+    finally:
+        line.close()
 
 
 def _give(address, report, deadline) -> dict[str, str]:
     """What the others do: they report to process 0, when it is there."""
+    place, why = ":".join(map(str, address)), "does not answer"
     while (left := deadline - time.monotonic()) > 0:
         try:
             with socket.create_connection(address, timeout=left) as line:
+                why = _FULL
                 line.sendall(json.dumps(report).encode() + b"\n")
                 line.settimeout(max(deadline - time.monotonic(), 0) + 10)
                 return _read(line)
         except (OSError, ValueError):
             time.sleep(0.2)
-    return {
-        "missing": f"process 0 ({':'.join(map(str, address))}) does not answer",
-        "different": "",
-    }
+    return _verdict(missing=f"process 0 ({place}) {why}")
 
 
 def _read(line) -> dict:
@@ -209,25 +254,43 @@ class Notice:
 def explain(error: Exception) -> None:
     """Ends this process where it is one of several, which would wait for each other.
 
-    By LOST where the error of a step means that another has died, which it names. JAX's own
-    heartbeat may end it first; it names the dead too.
+    By LOST where the error comes of another that has died, which it names. JAX's own heartbeat may
+    end it first; it names the dead too.
     """
     count = jax.process_count()
     if count == 1:
         return
     traceback.print_exception(error)
-    first = (str(error).splitlines() or [type(error).__name__])[0]
-    print(f"a step failed ({first[:200]}); asking who is alive", file=sys.stderr, flush=True)
+    dead = _dead(count) if _comes_of_jax(error) else []
+    if dead:
+        told = (
+            f"process {', '.join(map(str, dead))} of {count} has died; see its log. The same "
+            "command, on all hosts, goes on from the newest checkpoint."
+        )
+    else:
+        told = str(error) or type(error).__name__
+    print(f"byol_jax: {told}", file=sys.stderr, flush=True)
+    os._exit(LOST if dead else 1)  # what would end orderly waits for the others
+
+
+def _comes_of_jax(error) -> bool:
+    """Whether it may come of others; of anything else they do not know, and wait for this one."""
+    while error is not None:
+        if isinstance(error, jax.errors.JaxRuntimeError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _dead(count) -> list[int]:
+    """Who has died, asked of the service, which waits for those alive to ask too, or to die."""
+    print("a step failed; asking who is alive", file=sys.stderr, flush=True)
+    client, thread = distributed.global_state.client, concurrent.futures.ThreadPoolExecutor(1)
+    asked = thread.submit(client.get_live_nodes, list(range(count)))
     try:
-        alive = distributed.global_state.client.get_live_nodes(list(range(count)))
+        alive = asked.result(timeout=_HEARTBEAT + 20)
+    except TimeoutError:  # all live, and no other has failed
+        return []
     except RuntimeError:  # the service itself is gone
         alive = range(1, count)
-    dead = [str(number) for number in range(count) if number not in alive]
-    if dead:
-        print(
-            f"byol_jax: process {', '.join(dead)} of {count} has died; see its log. The same "
-            "command, on all hosts, goes on from the newest checkpoint.",
-            file=sys.stderr,
-            flush=True,
-        )
-    os._exit(LOST if dead else 1)  # what would end orderly waits for the others
+    return [number for number in range(count) if number not in alive]

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from byol_jax import data, views
+from byol_jax import data, sections, views
 
 MODES = ("auto", "resident", "streamed")
 CROPS = ("auto", "device", "host")
@@ -41,8 +41,7 @@ def choose(config: ConfigDict, source: data.Source) -> Inputs:
     """
     mode, crops = config.data.mode, config.data.crops
     for name, value, known in (("mode", mode, MODES), ("crops", crops, CROPS)):
-        if value not in known:
-            raise ValueError(f"config.data.{name} {value!r} must be one of {', '.join(known)}.")
+        sections.check_choice(f"data.{name}", value, known)
     if (mode, crops) == ("resident", "host"):
         raise ValueError(
             "data.mode 'resident' keeps the images on the devices, so that the host has none to "

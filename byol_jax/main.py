@@ -7,7 +7,7 @@ from pathlib import Path
 from absl import app, flags
 from ml_collections import config_flags
 
-from byol_jax import arguments, runtime
+from byol_jax import arguments, checks, runtime
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "A config file; --config.field=value overrides one of its fields."
@@ -274,6 +274,8 @@ def _main(argv: list[str]) -> None:
         raise app.UsageError(
             f"the command was {command!r}{extra}; it is one of {', '.join(COMMANDS)}.\n{_USAGE}"
         )
+    if _CONFIG.value is not None:
+        checks.check(_CONFIG.value, complete=command not in arguments.OF_RUNS)
     COMMANDS[command](*argv[2:])
 
 
@@ -292,4 +294,5 @@ def run() -> None:
     """The console script."""
     runtime.prefer_fast_cpu()
     quiet = "--verbosity=-1"  # without it Orbax tells of every file
-    app.run(_told, [sys.argv[0], quiet, *arguments.complete(sys.argv[1:])])
+    given = [sys.argv[0], quiet, *arguments.complete(sys.argv[1:])]
+    app.run(_told, given, flags_parser=arguments.parse)

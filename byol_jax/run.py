@@ -10,6 +10,7 @@ from byol_jax import (
     assemble,
     build,
     checkpoint,
+    checks,
     data,
     evaluate,
     inputs,
@@ -43,6 +44,7 @@ def prepare(config: ConfigDict, workdir: str | Path, *, keeps: bool = True) -> R
 
     Raises ValueError, saying what to change, before anything is written.
     """
+    checks.check(config, complete=keeps)
     evaluate.check(config.evaluate)
     runtime.check_batch_size(config.batch_size, config.microbatches)
     source = evaluate.open_split(config.data, config.data.train_split)

@@ -1,5 +1,6 @@
 """The views of a config: from its sections to functions of a batch, on the device and on the host."""
 
+import inspect
 from collections.abc import Callable
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from byol_jax import augment, data, sections
+from byol_jax import augment, data, sections, told
 
 
 def settings_of(config: ConfigDict) -> dict[str, augment.Settings]:
@@ -20,23 +21,22 @@ def settings_of(config: ConfigDict) -> dict[str, augment.Settings]:
 def _settings(section, given):
     arguments = dict(given)
     name = arguments.pop("name", None)
-    if name not in augment.PRESETS:
-        raise ValueError(
-            f"unknown {section} {name!r}{sections.near(name, augment.PRESETS)}; "
-            f"config.{section}.name is one of {', '.join(sorted(augment.PRESETS))}."
-        )
-    for argument in arguments:
-        sections.check_argument(section, name, argument, ["strength", *augment.Settings._fields])
-    return augment.preset_settings(name, **arguments)
+    sections.check_name(section, name, augment.PRESETS)
+    accepted = {"strength": float, **augment.Settings.__annotations__}
+    sections.check_arguments(section, name, arguments, accepted)
+    with told.of(section, given):
+        return augment.preset_settings(name, **arguments)
 
 
 def make_views(config: ConfigDict, *, cropped: bool = False) -> Callable:
     """The function of build.Parts; cropped: its images are [B, V, h, w, C], cut out already."""
-    chosen = list(settings_of(config).values())
+    chosen = settings_of(config)
     if cropped:
-        orders = [tuple(name for name in s.order if name != "crop") for s in chosen]
-        chosen = [s._replace(order=order) for s, order in zip(chosen, orders, strict=True)]
-    views = [augment.batched(augment.pipeline(**settings._asdict())) for settings in chosen]
+        chosen = {
+            view: s._replace(order=tuple(name for name in s.order if name != "crop"))
+            for view, s in chosen.items()
+        }
+    views = [_view(f"views.{view}", config.views[view], s) for view, s in chosen.items()]
 
     def make(keys, images):
         def draw(number, view):
@@ -46,6 +46,11 @@ def make_views(config: ConfigDict, *, cropped: bool = False) -> Callable:
         return tuple(draw(number, view) for number, view in enumerate(views))
 
     return make
+
+
+def _view(section, given, settings):
+    with told.of(section, given):
+        return told.of(section, given)(augment.batched(augment.pipeline(**settings._asdict())))
 
 
 def host_crops(config: ConfigDict, dtype: np.dtype, num_channels: int) -> data.Crops:
@@ -91,7 +96,7 @@ def check_channels(config: ConfigDict, channels: int) -> None:
                 "0 in the config file."
             )
     means = {f"views.{view}": s.mean for view, s in settings.items()}
-    means["evaluate.view"] = config.evaluate.view.get("mean")
+    means["evaluate.view"] = evaluation_settings(config)["mean"]
     for section, mean in means.items():
         if mean is not None and len(mean) not in (1, channels):
             raise ValueError(
@@ -105,12 +110,19 @@ def evaluation_settings(config: ConfigDict) -> dict:
     """The arguments of augment.evaluation_view, of config.evaluate.view and the first of config.views."""
     first = next(iter(settings_of(config).values()))
     shared = {"size": first.size, "mean": first.mean, "std": first.std}
-    return {**shared, **config.evaluate.view}
+    parameters = inspect.signature(augment.evaluation_view).parameters
+    accepted = {name: p.annotation for name, p in parameters.items()}
+    given = config.evaluate.view
+    sections.check_arguments("evaluate.view", "augment.evaluation_view", given, accepted)
+    return {**shared, **given}
 
 
 def evaluation_view(config: ConfigDict) -> Callable:
     """The function of build.Parts."""
-    return jax.vmap(augment.evaluation_view(**evaluation_settings(config)))
+    settings = evaluation_settings(config)
+    within = told.of("evaluate.view", {"views": dict(config.views), **settings})
+    with told.of("evaluate.view", settings):
+        return within(jax.vmap(augment.evaluation_view(**settings)))
 
 
 def tuning_view(config: ConfigDict) -> Callable:

@@ -13,7 +13,7 @@ import sys
 import pytest
 
 FLOORS = {  # from the roof to the ground
-    "program": "__main__ main arguments train loop finish run reporting embed export evaluate bench preview lowering assemble inputs build views sections saved config",
+    "program": "__main__ main arguments train loop finish run reporting embed export evaluate bench preview lowering assemble inputs build checks views sections told saved config",
     "edges": "data checkpoint evaluation encoder report plan runtime hosts",
     "engine": "train_state train_step accumulate probe",
     "methods": "methods",

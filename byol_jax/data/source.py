@@ -73,8 +73,15 @@ class Source:
         return self._example(index, records, image)
 
     def read(self, index: np.ndarray) -> list[dict]:
-        """The records at index [B] as they are stored."""
-        return self._records.__getitems__([int(i) for i in index])
+        """The records at index [B] as they are stored; raises OSError where a file is damaged."""
+        try:
+            return self._records.__getitems__([int(i) for i in index])
+        except (RuntimeError, OSError) as error:  # RuntimeError where a checksum does not fit
+            raise OSError(
+                f"split {self.split!r} of data set {self.name!r} cannot be read ({error}): a file of "
+                "it is damaged or missing. Copy the data set here again, or prepare it anew; the "
+                "same command then goes on from the newest checkpoint."
+            ) from error
 
     def _decode(self, image):
         """Pictures of other than grey and RGB of 8 bits are stored as arrays."""
@@ -113,7 +120,7 @@ class Source:
         self.require_labels()
         if self.is_small:
             return self.decoded["label"]
-        return np.array([self._records[i]["label"] for i in range(len(self))], np.int32)
+        return np.array([self.read([i])[0]["label"] for i in range(len(self))], np.int32)
 
     def require_labels(self) -> None:
         """Raises ValueError when the data has no labels."""

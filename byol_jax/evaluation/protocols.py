@@ -1,5 +1,6 @@
 """All evaluation protocols by name."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from byol_jax.evaluation import finetune, knn, linear, logistic
 from byol_jax.evaluation.table import Row
-from byol_jax.evaluation.tuning import Backbone, Images
+from byol_jax.evaluation.tuning import Backbone, Images, Recipe
 
 ON_FEATURES = {"knn": knn.knn, "linear": linear.linear, "logistic": logistic.logistic}
 ON_IMAGES = {"probe": finetune.probe, "finetune": finetune.finetune, "semi": finetune.semi}
@@ -22,6 +23,22 @@ class Subject(NamedTuple):
 
     features: Callable[[], tuple[np.ndarray, np.ndarray]]
     backbone: Backbone | None = None
+
+
+def accepted(name: str) -> dict[str, Any]:
+    """The options of a protocol, with their types."""
+    found = _options(PROTOCOLS[name])
+    if name in ON_IMAGES:
+        found = {**Recipe.__annotations__, **found}
+    if name == "probe":  # it is a finetune that leaves the encoder as it is
+        found = {**_options(finetune.finetune), **found}
+    del found["num_classes"]
+    return found
+
+
+def _options(function):
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: p.annotation for p in parameters if p.kind == p.KEYWORD_ONLY}
 
 
 def evaluate(

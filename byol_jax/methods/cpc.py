@@ -78,5 +78,5 @@ def _check(offsets, num_rows):
     if not offsets or not all(0 < offset < num_rows for offset in offsets):
         raise ValueError(
             f"offsets {offsets} must be in [1, {num_rows - 1}]: the grid has {num_rows} rows of "
-            "patches; choose smaller ones, or a smaller patch_stride."
+            "patches; choose smaller ones, a smaller patch_size or patch_stride, or larger views."
         )

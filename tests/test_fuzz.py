@@ -1,0 +1,99 @@
+"""A short form of fuzz.py: what is wrong in a config or a command is told, in one paragraph."""
+
+import copy
+import subprocess
+import sys
+
+import fuzz
+import fuzz_commands
+import fuzz_configs
+import jax
+import pytest
+
+from byol_jax import networks, told
+
+SEED = 20
+# ml_collections loads a config file by it.
+pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+
+
+@pytest.fixture(autouse=True)
+def _program_settings():
+    """Errors are what users see, without the tests' stricter JAX."""
+    with jax.debug_key_reuse(False):
+        yield
+
+
+@pytest.mark.parametrize("kind", fuzz_configs.METHODS)
+def test_what_is_mutated_is_valid_before(kind):
+    tree = fuzz_configs.config(kind)
+    assert fuzz.judge(fuzz.Case(kind, copy.deepcopy(tree), ())) == ("success", "")
+
+
+@pytest.mark.parametrize("argv", fuzz_commands.VALID, ids=" ".join)
+def test_what_is_mutated_runs_before(argv):
+    assert fuzz_commands.judge(argv, ()) == ("success", "")
+
+
+@pytest.mark.parametrize("first", range(0, 60, 10))
+def test_a_mistake_is_told_by_its_name_in_a_paragraph(first):
+    for number in range(first, first + 10):
+        one = fuzz.case(SEED, number)
+        verdict, said = fuzz.judge(one)
+        assert verdict != "bad", f"{number}: {one.what}: {said}"
+
+
+def _refusal(**changes):
+    tree = fuzz_configs.config("byol")
+    for path, value in changes.items():
+        section, name = path.split("__")
+        tree[section][name] = value
+    verdict, said = fuzz.judge(fuzz.Case("", tree, tuple(changes)))
+    assert verdict == "bad"  # none of the words are in it, and what is said comes back whole
+    return said
+
+
+def test_a_value_of_another_type_is_told_with_the_type():
+    said = _refusal(method__decay="high")
+    assert "config.method.decay is 'high', of type str; it must be a finite number" in said
+    said = _refusal(encoder__widths=(8, "16"))
+    assert "config.encoder.widths is (8, '16')" in said and "each a whole number" in said
+
+
+def test_an_error_of_a_library_names_the_section_that_it_is_about():
+    said = _refusal(encoder__widths=(8, 0))
+    assert "config.encoder is {'name': 'resnet_tiny', 'widths': (8, 0)" in said
+    assert "ZeroDivisionError" in said
+
+
+def test_an_error_of_this_package_passes_as_it_is():
+    with pytest.raises(ValueError, match="^unknown padding 'x'"), told.of("encoder", {}):
+        networks.resnet((1,), padding="x")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("--config.encoder.x=3", "--config.encoder.x: config.encoder has no 'x'; it has name"),
+        ("--config.batchsize=8", "has no 'batchsize' (did you mean 'batch_size'?)"),
+        ("--config.batch_size=many", "--config.batch_size=many: invalid literal for int()"),
+        ("--config.epochs.x=3", "config.epochs is no section"),
+        ("--config=missing.py", "missing.py"),
+    ],
+)
+def test_a_field_that_is_wrong_on_the_command_line_is_told_without_a_traceback(given, words):
+    config = [] if given.startswith("--config=") else ["--config=configs/quickstart.py"]
+    verdict, said = fuzz_commands.judge(["train", *config, "--workdir=w", given], (words,))
+    assert verdict == "told" and words in said
+
+
+def test_the_program_itself_says_it_in_one_line():
+    command = [sys.executable, "-m", "byol_jax", "train", "--config=configs/quickstart.py"]
+    done = subprocess.run(
+        [*command, "--workdir=w", "--config.encoder.x=3"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.startswith("byol_jax: --config.encoder.x: ")

@@ -101,7 +101,7 @@ def check(options: Mapping[str, Any]) -> None:
         sections.check_choice("evaluate.protocols", name, protocols.PROTOCOLS)
     for name in options["steps"]:
         if not sections.fits(name, int):
-            sections.check_choice("evaluate.steps", name, STEPS)
+            sections.check_choice("evaluate.steps", name, (*STEPS, "a number"))
     for name, given in options["options"].items():
         sections.check_argument("evaluate.options", "it", name, [*protocols.PROTOCOLS])
         accepted = protocols.accepted(name)

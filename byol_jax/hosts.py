@@ -7,6 +7,7 @@ came with another config or other code, is named, where that service would only 
 import concurrent.futures
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -25,6 +26,7 @@ LOST = 76  # exit code where another process died
 _HEARTBEAT = 100  # seconds without a sign of life, at most, until a process counts as dead
 _MOST = 2**24  # bytes of a report
 _SHOWN = 5  # differences that an error names
+_STATUS = re.compile("(UNKNOWN|UNAVAILABLE|INTERNAL|ABORTED|CANCELLED|DEADLINE_EXCEEDED): ")
 _FULL = "takes no more: two may have the same --process_id, or another program the port"
 
 
@@ -276,7 +278,7 @@ def explain(error: Exception) -> None:
 def _comes_of_jax(error) -> bool:
     """Whether it may come of others; of anything else they do not know, and wait for this one."""
     while error is not None:
-        if isinstance(error, jax.errors.JaxRuntimeError):
+        if isinstance(error, jax.errors.JaxRuntimeError) or _STATUS.match(str(error)):
             return True
         error = error.__cause__ or error.__context__
     return False

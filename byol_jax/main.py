@@ -1,13 +1,11 @@
 """The commands: python -m byol_jax train|evaluate|embed|export|import|report|…; see _USAGE."""
 
 import sys
-import traceback
-from pathlib import Path
 
 from absl import app, flags
 from ml_collections import config_flags
 
-from byol_jax import arguments, checks, runtime
+from byol_jax import arguments, checks, runtime, told
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "A config file; --config.field=value overrides one of its fields."
@@ -283,9 +281,8 @@ def _told(argv: list[str]) -> None:
     """What this package raises says all there is to say; of anything else the traceback is told."""
     try:
         _main(argv)
-    except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        *_, (last, _) = traceback.walk_tb(error.__traceback__)
-        if not last.f_code.co_filename.startswith(str(Path(__file__).parent)):
+    except told.KINDS as error:
+        if not told.is_ours(error):
             raise
         sys.exit(f"byol_jax: {error}")
 

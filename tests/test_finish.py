@@ -101,7 +101,9 @@ def test_other_steps_are_named(workdir, monkeypatch):
     with pytest.raises(FileNotFoundError, match="no checkpoint of step 3 .* those of 2, 4, 6"):
         finish.evaluate_run(config, workdir)
     config.evaluate.steps = ("first",)
-    with pytest.raises(ValueError, match="evaluate.steps has 'first'; it may have last, best"):
+    with pytest.raises(
+        ValueError, match="evaluate.steps 'first' must be one of last, best, a number"
+    ):
         finish.evaluate_run(config, workdir)
 
 
@@ -149,8 +151,8 @@ def test_semi_writes_which_labels_it_used(workdir):
 
 def test_what_cannot_be_evaluated_is_told_before_training(tmp_path):
     for changes, words in (
-        ({"protocols": ("svm",)}, "no protocol 'svm'"),
-        ({"baselines": ("chance",)}, "baselines has 'chance'"),
+        ({"protocols": ("svm",)}, "evaluate.protocols 'svm' must be one of knn"),
+        ({"baselines": ("chance",)}, "evaluate.baselines 'chance' must be one of untrained"),
     ):
         with pytest.raises(ValueError, match=words):
             train.train(runs.config_of(evaluate=changes), tmp_path / "run")

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 
+import jax
 import processes
 import pytest
 import tiny
@@ -229,3 +230,14 @@ def test_two_commits_are_refused(monkeypatch):
         for a, b in (("aaaa", "bbbb+"), ("bbbb+", "aaaa"))
     ]
     assert str(one) in told
+
+
+def test_only_errors_that_may_come_of_others_are_asked_about():
+    """The rest are told at once: the others would not answer, as they wait for this process."""
+    lost = jax.errors.JaxRuntimeError("UNKNOWN: Gloo AllGather failed: Connection closed by peer")
+    unsaved = OSError("cannot save a checkpoint")
+    unsaved.__cause__ = lost
+    for error in (lost, unsaved, ValueError(str(lost))):  # JAX raises both kinds
+        assert hosts._comes_of_jax(error)
+    for error in (OSError("cannot read"), ValueError("batch_size (3)"), FloatingPointError()):
+        assert not hosts._comes_of_jax(error)

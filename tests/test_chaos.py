@@ -83,6 +83,7 @@ def test_the_command_tells_who_did_not_come_and_ends(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_where_one_is_killed_the_other_ends_and_names_it_and_the_same_command_goes_on(tmp_path):
     port = processes.free_port()
     with _start(tmp_path, epochs=400, port=port) as run:
@@ -113,6 +114,7 @@ def test_the_note_of_the_layout_is_not_written_again_where_others_read_it(tmp_pa
     assert not note.with_suffix(".partial").exists()
 
 
+@pytest.mark.slow
 def test_where_one_has_an_error_of_its_own_it_tells_and_the_other_names_it(tmp_path):
     """Here the one that meets a damaged record: the other waits for it in a step."""
     pictures.folder(tmp_path / "in", 96)

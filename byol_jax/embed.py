@@ -10,18 +10,11 @@ import numpy as np
 
 from byol_jax import encoder as encoders
 from byol_jax.data import pictures
+from byol_jax.data.preparation import convert
 from byol_jax.encoder.rows import Rows
 
 _AT_ONCE = 512  # pictures
 _BYTES = 2**28  # of pictures read at once, at most
-
-
-class _Silence:
-    def show(self, what, done, total):
-        pass
-
-    def tell(self, text):
-        pass
 
 
 def embed_folder(encoder: encoders.Encoder, images: str | Path, *, progress=None) -> Rows:
@@ -34,7 +27,9 @@ def embed_folder(encoder: encoders.Encoder, images: str | Path, *, progress=None
     """
     paths, _ = pictures.find(images)
     parts = _cut(paths, encoder)
-    return _compute(encoder, images, parts, lambda number, rows: None, {}, progress or _Silence())
+    return _compute(
+        encoder, images, parts, lambda number, rows: None, {}, progress or convert.Silence()
+    )
 
 
 def embed(encoder: encoders.Encoder, images: str | Path, out: str | Path, *, progress=None) -> Rows:
@@ -44,7 +39,7 @@ def embed(encoder: encoders.Encoder, images: str | Path, out: str | Path, *, pro
 
     Raises ValueError for another suffix, FileExistsError when `out` is there, and as embed_folder.
     """
-    out, progress = encoders.rows.check(out), progress or _Silence()
+    out, progress = encoders.rows.check(out), progress or convert.Silence()
     if out.exists():
         raise FileExistsError(f"{out} exists; give another --out, or remove it first.")
     paths, left_out = pictures.find(images)

@@ -9,8 +9,8 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
+from byol_jax import checkpoint, evaluate, preview, saved
 from byol_jax import encoder as encoders
-from byol_jax import evaluate, preview, saved
 from byol_jax.report import page
 
 NUM_PICTURES = 2000
@@ -60,7 +60,7 @@ def _run(name, config, workdir, shown) -> page.Run:
     return page.Run(
         name=name,
         facts=_facts(config, metrics, evaluation),
-        config=_flat(json.loads(config.to_json_best_effort())),
+        config=checkpoint.fields(json.loads(config.to_json_best_effort())),
         metrics=metrics,
         evaluation=rows,
         map=shown,
@@ -206,9 +206,3 @@ def _lines(file: Path) -> list[dict]:
 
 def _json(file: Path) -> dict:
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-
-
-def _flat(tree, prefix="") -> dict:
-    if not isinstance(tree, dict) or not tree:
-        return {prefix.rstrip("."): tree}
-    return {k: v for name, sub in tree.items() for k, v in _flat(sub, f"{prefix}{name}.").items()}

@@ -47,10 +47,10 @@ def of(section: str, given: Mapping[str, Any]) -> Iterator[None]:
     except Exception as error:
         if is_ours(error):
             raise
+        values = brief(given if isinstance(given, dict) else plain(given))
         raise ValueError(
-            f"config.{section} is {brief(given if isinstance(given, dict) else plain(given))}, which does not work here: "
-            f"{type(error).__name__}: {brief(error)}. Change what does not fit, there or in the "
-            "sections that it works with."
+            f"config.{section} is {values}, which does not work here: {type(error).__name__}: "
+            f"{brief(error)}. Change what does not fit, there or in the sections that it works with."
         ) from error
 
 

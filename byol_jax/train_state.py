@@ -16,8 +16,8 @@ class TrainState(NamedTuple):
     """An immutable pytree; no key is in it, for keys are folded from the seed and the step.
 
     step: batches seen, an int32 scalar. skipped: how many of the last ones in a row did not move
-    anything, because a number in them was not finite; int32. params, stats, memory: the method's (see methods.Method).
-    probe: the online probe's state, () without one.
+    anything, because a number in them was not finite; int32. params, stats, memory: the method's
+    (see methods.Method). probe: the online probe's state, () without one.
     """
 
     step: jax.Array

@@ -33,8 +33,8 @@ def make(
     the same axis_name.
 
     Metrics are float32 scalars over all devices: `loss`; `spread` and `feature_spread` of the first
-    view's projections and features; `skipped`, 0 or 1; `effective_rank`, `uniformity` and, of two views, `alignment` of
-    about SAMPLE projections; the method's own; and the online probe's where there is one and labels.
+    view's projections and features; `skipped`, 0 or 1; `effective_rank`, `uniformity`
+    and, of two views, `alignment` of about SAMPLE projections; the method's own; and the online probe's where there is one and labels.
     measures(step) -> bool says after how many steps done those of a sample are due, as they cost a
     singular value decomposition; elsewhere they are nan.
     most_skipped: where the loss or a gradient is not finite, nothing moves but the step, as often

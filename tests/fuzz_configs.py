@@ -8,22 +8,12 @@ import tempfile
 from unittest import mock
 
 import jax
+import runs
 from ml_collections import ConfigDict
 
 from byol_jax import assemble, evaluate, lowering, methods, run
-from byol_jax import config as fields
 
-VIEW = {"name": "supervised", "size": 8, "mean": None, "std": None}
-METHODS = {
-    "byol": {"decay": 0.9},
-    "simclr": {},
-    "moco": {"capacity": 24, "decay": 0.9},
-    "mocov3": {"decay": 0.9},
-    "raft": {"decay": 0.9},
-    "instdisc": {"num_negatives": 8},
-    "supervised": {},
-    "cpc": {"patch_size": 4, "patch_stride": 2, "offsets": (1, 2)},
-}
+METHODS = [name for name in runs.METHODS if name in methods.METHODS]
 PROTOCOLS = ("knn", "linear", "logistic", "probe", "finetune", "semi")
 
 WRONG = (
@@ -115,19 +105,8 @@ FITTING = {  # what might be right, if the rest of the config were
 
 
 def config(kind: str) -> dict:
-    """A small valid experiment, as tests/test_train.py has it."""
-    made = fields.default()
-    made.data.train_split, made.data.test_split = "train[:48]", "test[:40]"
-    made.views = {"first": dict(VIEW), "second": dict(VIEW)}
-    made.encoder = {"name": "resnet_tiny"}
-    made.projector = {"widths": (12, 10)}
-    if kind in ("byol", "mocov3", "raft"):
-        made.predictor = {"widths": (12, 10)}
-    if kind == "cpc":
-        made.projector, made.context = {}, {"width": 10}
-    made.method = {"name": kind, **METHODS[kind]}
-    made.batch_size, made.epochs = 16, 2
-    return made.to_dict()
+    """A small valid experiment."""
+    return runs.small(kind).to_dict()
 
 
 def _paths(tree, prefix=()):
@@ -186,7 +165,7 @@ def _mutate(rng, tree):
 
 def mutated(rng: random.Random) -> tuple[str, dict, tuple[str, ...]]:
     """(what, the fields, words of which a good error has one) of a config with some mistakes."""
-    kind = rng.choice(list(METHODS))
+    kind = rng.choice(METHODS)
     tree = config(kind)
     tree["evaluate"]["protocols"] = tuple(rng.sample(PROTOCOLS, rng.randrange(4)))
     words, told = [], [kind]

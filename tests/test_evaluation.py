@@ -8,23 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import rich.console
+from clusters import CLASSES, NOISY, TIDY
 from scipy import optimize, special
 from sklearn import neighbors
 
 from byol_jax.evaluation import features, knn, linear, protocols, table, tuning
-
-CLASSES = 3
-
-
-def _clusters(seed, num, noise):
-    """Features [num, 5] around a direction for each class, and the labels."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(num) % CLASSES
-    return np.float32(np.eye(CLASSES, 5)[labels] + noise * rng.normal(size=(num, 5))), labels
-
-
-TIDY = (*_clusters(0, 60, 0.05), *_clusters(1, 30, 0.05))
-NOISY = (*_clusters(0, 120, 0.7), *_clusters(1, 60, 0.7))
 
 
 def _evaluate(splits, **how):

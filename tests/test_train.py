@@ -8,37 +8,13 @@ import jax
 import numpy as np
 import pictures
 import pytest
+import runs
 
 from byol_jax import checkpoint, data, finish, report, run, train
-from byol_jax import config as fields
-
-VIEW = {"name": "supervised", "size": 8, "mean": None, "std": None}
-METHODS = {
-    "byol": {"decay": 0.9},
-    "simclr": {},
-    "moco": {"capacity": 24, "decay": 0.9},
-    "mocov3": {"decay": 0.9},
-    "raft": {"decay": 0.9},
-    "instdisc": {"num_negatives": 8},
-    "instdisc exact": {"name": "instdisc", "num_negatives": 0},
-    "supervised": {},
-    "cpc": {"patch_size": 4, "patch_stride": 2, "offsets": (1, 2)},
-}
 
 
 def _config(kind, **changes):
-    config = fields.default()
-    config.data.test_split = "test[:40]"
-    config.data.train_split = "train[:48]"
-    config.views = {"first": VIEW, "second": VIEW}
-    config.encoder = {"name": "resnet_tiny"}
-    config.projector = {"widths": (12, 10)}
-    if kind in ("byol", "mocov3", "raft"):
-        config.predictor = {"widths": (12, 10)}
-    if kind == "cpc":
-        config.projector, config.context = {}, {"width": 10}
-    config.method = {"name": kind, **METHODS[kind]}
-    config.batch_size, config.epochs = 16, 2
+    config = runs.small(kind)
     config.log_every_steps, config.checkpoint_every_steps = 1, 3
     config.evaluate.protocols, config.report = (), False
     config.update(changes)
@@ -63,7 +39,7 @@ class _Killed(BaseException):
 # RAFT and MoCo v3 carry what BYOL carries.
 @pytest.mark.parametrize(
     "method",
-    [pytest.param(m, marks=[pytest.mark.slow] * (m in ("raft", "mocov3"))) for m in METHODS],
+    [pytest.param(m, marks=[pytest.mark.slow] * (m in ("raft", "mocov3"))) for m in runs.METHODS],
 )
 def test_a_killed_run_resumes_to_the_very_same_bits(method, tmp_path, monkeypatch):
     config = _config(method)
@@ -213,9 +189,9 @@ def test_13_channels_of_16_bits_train_where_no_view_turns_hue(tmp_path):
 
 
 def test_a_mean_of_three_numbers_is_refused_where_pictures_are_grey():
-    view = {**VIEW, "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.2, 0.2)}
+    view = {**runs.VIEW, "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.2, 0.2)}
     words = r"subtracts a mean of 3 numbers.*have 1 channels; set config.views"
-    _refused(words, views={"first": VIEW, "second": view})
+    _refused(words, views={"first": runs.VIEW, "second": view})
 
 
 def test_a_missing_test_split_is_told_before_training():

@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+import runs
 import trajectories
 
 from byol_jax import checkpoint, run
@@ -91,7 +92,7 @@ def test_two_processes_of_two_devices_train_as_one_of_four(tmp_path):
 
 @pytest.mark.slow
 def test_every_layout_trains_every_method_the_same(tmp_path):
-    _compare(tmp_path, [(1, 4), (2, 2), (4, 1)], [*trajectories.METHODS])
+    _compare(tmp_path, [(1, 4), (2, 2), (4, 1)], [*runs.METHODS])
 
 
 @pytest.mark.slow

@@ -16,36 +16,15 @@ os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
 
 import jax
 import numpy as np
-
-METHODS = {
-    "byol": {"decay": 0.9},
-    "simclr": {},
-    "moco": {"capacity": 24, "decay": 0.9},
-    "mocov3": {"decay": 0.9},
-    "raft": {"decay": 0.9},
-    "instdisc": {"num_negatives": 8},
-    "instdisc exact": {"name": "instdisc", "num_negatives": 0},
-    "supervised": {},
-    "cpc": {"patch_size": 4, "patch_stride": 2, "offsets": (1, 2)},
-}
+import runs
 
 
 def config_of(kind):
     """Five steps of 16 images each."""
-    from byol_jax import config as fields
-
-    config = fields.default()
-    config.data.train_split = "train[:80]"
+    config = runs.small(kind)
+    config.data.train_split, config.epochs = "train[:80]", 1
     view = {"name": "plain", "order": ("crop", "flip"), "size": 8}
     config.views = {"first": view, "second": view}
-    config.encoder = {"name": "resnet_tiny"}
-    config.projector = {"widths": (12, 10)}
-    if kind in ("byol", "mocov3", "raft"):
-        config.predictor = {"widths": (12, 10)}
-    if kind == "cpc":
-        config.projector, config.context = {}, {"width": 10}
-    config.method = {"name": kind, **METHODS[kind]}
-    config.batch_size, config.epochs = 16, 1
     config.log_every_steps, config.checkpoint_every_steps, config.keep_checkpoints = 1, 3, 3
     config.evaluate.protocols, config.report = (), False
     return config

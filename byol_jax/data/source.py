@@ -16,7 +16,8 @@ class Source:
 
     name, split: as they were asked for.  dtype: uint8 or uint16.  classes: their names, and
     num_classes, their number: None where the data has no labels.  sizes_differ: those of the
-    pictures, as they are stored; has_size: yet they are one when read. It pickles: workers get the way to the records, not what was read.
+    pictures, as they are stored; has_size: yet they are one when read. It pickles: workers get
+    the way to the records, not what was read.
     """
 
     def __init__(self, name: str, split: str, records, features, *, image_size: int | None):

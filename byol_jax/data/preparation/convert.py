@@ -32,6 +32,16 @@ class Progress(Protocol):
         """A line that stays."""
 
 
+class Silence:
+    """Progress that nobody is told of."""
+
+    def show(self, what: str, done: int, total: int) -> None:
+        """Nothing."""
+
+    def tell(self, text: str) -> None:
+        """Nothing."""
+
+
 class Work(NamedTuple):
     """What to prepare: from where, to where, how many pictures of each split, by whom."""
 

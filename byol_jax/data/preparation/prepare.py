@@ -8,14 +8,6 @@ from byol_jax.data.preparation import convert, idx, outcome, pictures, tfrecord
 DUPLICATES = ("drop", "keep")
 
 
-class _Silence:
-    def show(self, what, done, total):
-        pass
-
-    def tell(self, text):
-        pass
-
-
 def prepare(
     source: str | Path,
     out: str | Path,
@@ -52,7 +44,7 @@ def prepare(
     options = pictures.Options(str(labels), test_fraction, duplicates, max_side)
     limits = {"train": max_train, "test": max_test}
     _check(source, out, options, limits)
-    work = convert.Work(source, out, limits, workers or _cores(), progress or _Silence())
+    work = convert.Work(source, out, limits, workers or _cores(), progress or convert.Silence())
     for kind in (idx, tfrecord):
         if kind.is_here(source):
             if options != pictures.Options():

@@ -232,7 +232,7 @@ class Notice:
     """
 
     def __init__(self):
-        self._told, self._before = False, None
+        self._told, self._before, self._asked = False, None, 0
 
     def __enter__(self) -> Self:
         if jax.process_count() == 1:
@@ -246,10 +246,11 @@ class Notice:
     def _hear(self, number, frame):
         self._told = True
 
-    def reached(self, step: int) -> bool:
+    def reached(self) -> bool:
         """Whether to stop after this step; all processes ask at every step, and stop at the same."""
+        self._asked += 1  # JAX wants a count from 1: told before it, it stops at 1, and never later
         if jax.process_count() > 1:
-            return multihost_utils.reached_preemption_sync_point(step)
+            return multihost_utils.reached_preemption_sync_point(self._asked)
         return self._told
 
 

@@ -46,7 +46,7 @@ def steps(
             log.flush()
             if logs(done):
                 log(done, metrics, waited=batches.waited)
-            told = notice.reached(done)
+            told = notice.reached()
             if told or done % config.checkpoint_every_steps == 0 or done == total:
                 guard.check(done, metrics, batch, state, log)
                 log.flush()

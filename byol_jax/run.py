@@ -46,6 +46,7 @@ def prepare(config: ConfigDict, workdir: str | Path, *, keeps: bool = True) -> R
     """
     checks.check(config, complete=keeps)
     evaluate.check(config.evaluate)
+    _check_steps(config.evaluate.steps)
     runtime.check_batch_size(config.batch_size, config.microbatches)
     source = evaluate.open_split(config.data, config.data.train_split)
     way = inputs.choose(config, source)
@@ -58,6 +59,15 @@ def prepare(config: ConfigDict, workdir: str | Path, *, keeps: bool = True) -> R
         checkpoint.check_same_experiment(workdir, config.to_dict(), **free)
     first = jax.device_get(jax.jit(assemble.first_state(config, source, way))())
     return Run(config, workdir, parts, source, splits, first, way)
+
+
+def _check_steps(steps):
+    """All processes would have to read an older checkpoint, and at the end only the first is there."""
+    if jax.process_count() > 1 and tuple(steps) != ("last",):
+        raise ValueError(
+            f"evaluate.steps ({tuple(steps)}) must be ('last',) where several processes train; for "
+            "others, run `evaluate` on the workdir afterwards."
+        )
 
 
 def _splits(config, source):

@@ -3,6 +3,7 @@
 import shutil
 import signal
 import socket
+import time
 from signal import SIGKILL, SIGTERM
 
 import chaos
@@ -152,3 +153,18 @@ def test_sigterm_to_one_stops_both_at_one_step_and_the_end_is_bitwise_the_same(t
         assert f"from step {saved}" in run.told()
     assert chaos.differences(tmp_path) == []
     assert [line["step"] for line in processes.lines(tmp_path / "disturbed")] == list(range(1, 61))
+
+
+@pytest.mark.slow
+def test_a_resumed_run_that_is_told_before_its_first_step_stops_after_it(tmp_path):
+    port = processes.free_port()
+    with _start(tmp_path, epochs=400, port=port) as run:
+        assert run.until_step(9), run.told(0) + run.told(1)
+        run.all[0].send_signal(signal.SIGTERM)
+        assert run.wait(30) == [hosts.PREEMPTED] * 2
+    with _start(tmp_path, epochs=400, port=port) as run:
+        while "resuming" not in run.told():
+            assert not run.ended()
+            time.sleep(0.005)
+        run.all[0].send_signal(signal.SIGTERM)
+        assert run.wait(60) == [hosts.PREEMPTED] * 2

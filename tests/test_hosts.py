@@ -241,3 +241,14 @@ def test_only_errors_that_may_come_of_others_are_asked_about():
         assert hosts._comes_of_jax(error)
     for error in (OSError("cannot read"), ValueError("batch_size (3)"), FloatingPointError()):
         assert not hosts._comes_of_jax(error)
+
+
+def test_jax_is_asked_by_a_count_from_1_in_a_resumed_run_too(monkeypatch):
+    """Told before the first question it names 1, and waits for just that: any other would miss it."""
+    asked = []
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    point = "reached_preemption_sync_point"
+    monkeypatch.setattr(hosts.multihost_utils, point, lambda n: asked.append(n) or n == 2)
+    with hosts.Notice() as notice:
+        assert [notice.reached() for _ in range(3)] == [False, True, False]
+    assert asked == [1, 2, 3]

@@ -113,6 +113,12 @@ def test_microbatches_count_in_the_division():
     _refused(words, batch_size=16, microbatches=3)
 
 
+def test_several_processes_evaluate_the_last_step_alone(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    words = r"evaluate.steps \(\('last', 'best'\)\) must be .* run `evaluate` on the workdir"
+    _refused(words, evaluate={"steps": ("last", "best")})
+
+
 def test_a_queue_smaller_than_the_batch_is_refused():
     words = r"method.capacity 8\) is smaller than the 16 keys of a step"
     _refused(words, "moco", method={"capacity": 8})

@@ -28,6 +28,17 @@ class Damaged(ValueError):
     """A checkpoint cannot be read, or not as it was written."""
 
 
+class _Manager(ocp.CheckpointManager):
+    """Orbax's, but it does not ask JAX whether to stop: the loop does, by a count of its own.
+
+    JAX takes the last count that it was asked by, and Orbax's is the step.
+    """
+
+    def reached_preemption(self, step: int) -> bool:
+        """It is not for a save to know."""
+        return False
+
+
 class Checkpoints:
     """The checkpoints of one workdir; a context manager, whose end waits for the last save.
 
@@ -45,7 +56,7 @@ class Checkpoints:
             max_to_keep=self._keep, create=writes, cleanup_tmp_directories=writes
         )
         handler = ocp.StandardCheckpointHandler()
-        self._manager = ocp.CheckpointManager(self._folder, options=options, item_handlers=handler)
+        self._manager = _Manager(self._folder, options=options, item_handlers=handler)
 
     def _check_layout(self):
         note = self._folder / "layout"

@@ -230,3 +230,15 @@ def test_free_fields_may_change_and_the_record_follows(tmp_path):
     other = {**_CONFIG, "log_every_steps": 50}
     checkpoint.check_same_experiment(tmp_path, other, free=("log_every_steps",))
     assert json.loads((tmp_path / "config.json").read_text())["log_every_steps"] == 50
+
+
+def test_a_save_does_not_ask_jax_whether_to_stop(tmp_path, monkeypatch):
+    """The count that it asks by would be taken for the loop's."""
+
+    def asked(step):
+        raise AssertionError(f"asked by {step}")
+
+    monkeypatch.setattr(checkpoint.multihost_utils, "reached_preemption_sync_point", asked)
+    with checkpoint.Checkpoints(tmp_path, keep=1) as checkpoints:
+        checkpoints.save(7, _state(0))
+        assert checkpoints.latest_step() == 7

@@ -5,6 +5,7 @@ came with another config or other code, is named, where that service would only 
 """
 
 import concurrent.futures
+import faulthandler
 import json
 import os
 import re
@@ -73,6 +74,7 @@ def connect(place: Place, facts: Mapping[str, Any], *, timeout: int) -> None:
             "processes."
         )
     _roll_call(place, {**facts, "num_processes": place.num_processes}, timeout)
+    faulthandler.disable()  # where JAX ends a process, it would read stacks that still change
     jax.distributed.initialize(
         *place,
         cluster_detection_method="deactivate",

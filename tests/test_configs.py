@@ -12,7 +12,11 @@ from byol_jax import build, train_state, train_step
 
 FOLDER = Path(__file__).parent.parent / "configs"
 FILES = sorted(str(file.relative_to(FOLDER)) for file in FOLDER.rglob("*.py"))
-SHAPES = {"imagenet": ((256, 256, 3), 1_281_167, 1000), "cifar10": ((32, 32, 3), 50_000, 10)}
+SHAPES = {
+    "imagenet": ((256, 256, 3), 1_281_167, 1000),
+    "cifar10": ((32, 32, 3), 50_000, 10),
+    "icons": ((32, 32, 3), 4_016, 8),
+}
 
 
 def _config(file):

@@ -1,15 +1,10 @@
-"""BYOL on Fashion-MNIST's 60,000 training pictures.
+"""BYOL on Fashion-MNIST's 60,000 training pictures: five minutes on two CPU cores.
 
     python -m byol_jax train --config=configs/fashion_mnist/byol.py --workdir=runs/byol
 
-The data: fields.small_grey says how to prepare it.
-
-Ours, test accuracy, seed 0, 9.8 minutes on one CPU core, commit 5daaa82:
-
-               kNN (k=20, T=0.1)   linear
-    learned         85.68           85.24
-    untrained       59.05           61.89
-    raw pixels      84.47           84.72
+The data, and why the network and the views are as they are: fields.small_grey. Half the rate ends 2 points
+lower, twice the batch 2, and a slower target (a decay of 0.99) half a point.
+Ours: README's table, from results/byol-*.
 """
 
 from byol_jax import config as fields
@@ -18,8 +13,8 @@ from byol_jax import config as fields
 def get_config():
     """The experiment."""
     config = fields.small_grey()
-    config.projector = {"widths": (256, 64), "last_bias": False}
-    config.predictor = {"widths": (256, 64), "last_bias": False}
+    config.projector = {"widths": (512, 128), "last_bias": False}
+    config.predictor = {"widths": (512, 128), "last_bias": False}
     config.method = {"name": "byol", "decay": 0.97}
     config.schedule = {
         "name": "cosine",
@@ -27,5 +22,5 @@ def get_config():
         "scaling": "linear",
         "warmup_epochs": 0.2,
     }
-    config.epochs = 5
+    config.epochs = 6.5
     return config

@@ -1,15 +1,10 @@
-"""Instance discrimination on Fashion-MNIST's 60,000 training pictures, by the exact softmax.
+"""Instance discrimination on Fashion-MNIST's 60,000 training pictures: five minutes on two CPU cores.
 
     python -m byol_jax train --config=configs/fashion_mnist/instdisc.py --workdir=runs/instdisc
 
-The data: fields.small_grey says how to prepare it.
-
-Ours, test accuracy of projections, seed 0, 15.8 minutes on one CPU core, commit 5daaa82:
-
-               kNN (k=20, T=0.1)   linear
-    learned         75.42           79.45
-    untrained       57.25           59.20
-    raw pixels      84.47           84.72
+The data, and why the network and the views are as they are: fields.small_grey. By the exact
+softmax over all of them.
+Ours: README's table, from results/instdisc-*.
 """
 
 from byol_jax import config as fields
@@ -21,12 +16,11 @@ def get_config():
     config.views = {"first": config.views.first}
     config.projector = {"widths": (64,), "kernel_init": "torch"}
     config.method = {"name": "instdisc", "num_negatives": 0, "temperature": 0.1}
-    config.evaluate.on = "projections"
     config.schedule = {
         "name": "cosine",
         "learning_rate": 0.06,
         "scaling": "linear",
-        "warmup_epochs": 0,
+        "warmup_epochs": 0.0,
     }
-    config.epochs = 10
+    config.epochs = 10.0
     return config

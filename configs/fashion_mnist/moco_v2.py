@@ -1,15 +1,12 @@
-"""MoCo v2 on Fashion-MNIST's 60,000 training pictures, shuffling over groups of one device.
+"""MoCo v2 on Fashion-MNIST's 60,000 training pictures: five minutes on two CPU cores.
 
     python -m byol_jax train --config=configs/fashion_mnist/moco_v2.py --workdir=runs/moco_v2
 
-The data: fields.small_grey says how to prepare it.
-
-Ours, test accuracy, seed 0, 7.2 minutes on one CPU core, commit 5daaa82:
-
-               kNN (k=20, T=0.1)   linear
-    learned         83.17           82.88
-    untrained       59.05           61.89
-    raw pixels      84.47           84.72
+The data, and why the network and the views are as they are: fields.small_grey. Both views ask, as in
+the authors' demo on CIFAR-10: at half the speed, 1.5 points more after as many steps. Without a
+warm-up all projections fall onto one point while the queue still holds random rows, and rise from
+there in no five minutes. Keys are shuffled over eight groups of one device.
+Ours: README's table, from results/moco_v2-*.
 """
 
 from byol_jax import config as fields
@@ -18,14 +15,20 @@ from byol_jax import config as fields
 def get_config():
     """The experiment."""
     config = fields.small_grey()
-    config.projector = {"widths": (256, 64), "batch_norm": False, "kernel_init": "torch"}
+    config.projector = {"widths": (512, 128), "batch_norm": False, "kernel_init": "torch"}
     config.batch_norm = {"sync": False, "groups": 8}
-    config.method = {"name": "moco", "capacity": 8192, "decay": 0.99, "temperature": 0.2}
+    config.method = {
+        "name": "moco",
+        "capacity": 4096,
+        "decay": 0.99,
+        "temperature": 0.1,
+        "symmetric": True,
+    }
     config.schedule = {
         "name": "cosine",
-        "learning_rate": 0.12,
+        "learning_rate": 0.24,
         "scaling": "linear",
-        "warmup_epochs": 0,
+        "warmup_epochs": 0.3,
     }
-    config.epochs = 5
+    config.epochs = 5.0
     return config

@@ -14,6 +14,7 @@ Names that end in _long are the same for six times the epochs; quickstart is the
 
 import argparse
 import json
+import os
 import pathlib
 import runpy
 import shutil
@@ -132,8 +133,11 @@ def processor() -> str:
 
 
 def _call(*words) -> None:
+    huge = {
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"
+    }  # as launch/local.sh does; lightly has it too
     print("\n$ python", *words, flush=True)
-    subprocess.run([sys.executable, *map(str, words)], check=True)
+    subprocess.run([sys.executable, *map(str, words)], check=True, env={**huge, **os.environ})
 
 
 if __name__ == "__main__":

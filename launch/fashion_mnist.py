@@ -65,7 +65,7 @@ def pair(name: str, seed: str, given: argparse.Namespace) -> None:
             *options,
         )
         steps += common(peer)
-    flags = [f"--config.evaluate.steps={tuple(steps)}"]
+    flags = ["--protocol=knn,linear", f"--config.evaluate.steps={tuple(steps)}"]
     flags += [] if name in WITH_BASELINES and seed == "0" else ["--config.evaluate.baselines=()"]
     _call("-m", "byol_jax", "evaluate", f"--workdir={run}", *flags)
     if name in PEERS:

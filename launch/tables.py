@@ -101,12 +101,6 @@ def baselines(runs: Sequence[Run]) -> list[list[str]]:
     return rows
 
 
-def quickstart(results: Mapping[str, list[Run]]) -> str:
-    """The quickstart's end, beside the features that no training made."""
-    runs = results.get("quickstart", [])
-    return markdown(NAMES, [_line("learned", runs), *baselines(runs)]) if runs else ""
-
-
 def _line(title, runs):
     ends = [spread([run.accuracy["learned"][p] for run in runs]) for p in PROTOCOLS]
     minutes = spread([run.minutes for run in runs])
@@ -142,7 +136,7 @@ def common(theirs: Run) -> list[str]:
     return sorted(theirs.steps.keys() - {"learned"}, key=theirs.steps.get)
 
 
-SECTIONS = {"quickstart": quickstart, "methods": methods, "beside_lightly": beside_lightly}
+SECTIONS = {"methods": methods, "beside_lightly": beside_lightly}
 
 
 def readme(text: str, results: Mapping[str, list[Run]]) -> str:

@@ -82,7 +82,7 @@ def test_it_builds_at_full_size_and_steps_in_small(file):
     batch = {
         "image": rng.integers(0, 256, (16, 16, 16, image_shape[-1]), dtype=np.uint8),
         "index": np.arange(16, dtype=np.int32),
-        "label": np.arange(16, dtype=np.int32) % 10,
+        "label": np.arange(16, dtype=np.int32) % num_classes,
     }
     # optax's Adam raises a float to an integer power
     promotion = "standard" if config.optimizer.name == "adamw" else "strict"

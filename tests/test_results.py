@@ -1,0 +1,108 @@
+"""README's tables and picture are those of the recorded runs, and say what these say."""
+
+import importlib.util
+import json
+import pathlib
+import re
+
+import pytest
+
+LAUNCH = pathlib.Path(__file__).parent.parent / "launch"
+
+
+def _script(name):
+    spec = importlib.util.spec_from_file_location(name, LAUNCH / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+tables = _script("tables")
+
+
+def test_readme_says_what_the_files_say():
+    text = tables.README.read_text(encoding="utf-8")
+    sections = {match[1] for match in tables.SECTION.finditer(text)}
+    assert sections == set(tables.SECTIONS)
+    assert tables.readme(text, tables.read()) == text, "run python launch/tables.py"
+
+
+def test_the_picture_shows_what_the_files_say():
+    drawn = tables.PICTURE.read_text(encoding="utf-8")
+    assert tables.digest(tables.read()) in drawn, "run python launch/tables.py"
+
+
+def test_every_result_tells_of_a_clean_commit_and_of_no_path():
+    for file in tables.RESULTS.rglob("*.json"):
+        text = file.read_text(encoding="utf-8")
+        assert not re.search(r'"(/|~)', text), file
+        assert not re.search(r'"commit": "[0-9a-f]*\+"', text), file
+    for name, runs in tables.read().items():
+        seeds = [run.seed for run in runs]
+        assert len(set(seeds)) == len(seeds), name
+
+
+def _result(folder, name, seed, accuracy, *, minutes=5.0):
+    place = folder / f"{name}-{seed}"
+    place.mkdir(parents=True)
+    rows = {
+        candidate: [
+            {"protocol": p, "accuracy": a, "settings": {"step": step}}
+            for p, a in zip(("knn", "linear"), both, strict=True)
+        ]
+        for candidate, (step, *both) in accuracy.items()
+    }
+    records = {
+        "config": {"seed": seed, "epochs": 4.0},
+        "evaluation": {"accuracy": rows},
+        "machine": {"seconds": 60 * minutes},
+    }
+    for kind, record in records.items():
+        (place / f"{kind}.json").write_text(json.dumps(record))
+
+
+@pytest.fixture
+def results(tmp_path):
+    ours = {
+        "learned": (2000, 0.85, 0.86),
+        "step 500": (500, 0.8, 0.81),
+        "step 900": (900, 0.8, 0.83),
+    }
+    theirs = {**ours, "learned": (901, 0.75, 0.8)}
+    _result(tmp_path, "byol", 0, {**ours, "raw pixels": (0, 0.5, 0.6)})
+    _result(tmp_path, "byol", 1, {**ours, "learned": (2000, 0.87, 0.88)}, minutes=6.0)
+    _result(tmp_path, "lightly_byol", 1, theirs)
+    _result(tmp_path, "cpc", 0, {"learned": (9, 0.7, 0.7)})
+    return tables.read(tmp_path)
+
+
+def test_means_deviations_and_single_runs(results):
+    lines = tables.methods(results).splitlines()
+    first = (
+        "| [BYOL](configs/fashion_mnist/byol.py) | 2 | 4 | 5.5 ± 0.7 | 86.0 ± 1.4 | 87.0 ± 1.4 |"
+    )
+    assert lines[2] == first
+    assert lines[3].endswith("| 1 | 4 | 5.0 | 70.0 | 70.0 |")
+    assert lines[-1] == "| raw pixels |  |  |  | 50.0 | 60.0 |"
+
+
+def test_a_peer_stands_beside_the_runs_of_its_seeds_at_its_steps(results):
+    table = tables.beside_lightly(results)
+    assert "| BYOL, ours | 1 | 2000 | 87.0 | 88.0 | 81.0 | 83.0 |" in table
+    assert "| BYOL, lightly | 1 | 901 | 75.0 | 80.0 | 81.0 | 83.0 |" in table
+
+
+def test_only_what_stands_between_the_marks_is_written_anew(results):
+    text = "above\n<!-- methods -->\nold\n<!-- end -->\nbelow <!-- other -->"
+    made = tables.readme(text, results)
+    assert made.startswith("above\n<!-- methods -->\n| ") and made.endswith(
+        "end -->\nbelow <!-- other -->"
+    )
+    assert "old" not in made and tables.readme(made, results) == made
+
+
+def test_a_change_of_a_result_changes_the_digest(results, tmp_path):
+    before = tables.digest(results)
+    assert tables.digest(tables.read(tmp_path)) == before
+    _result(tmp_path, "lightly_byol", 0, {"learned": (1, 0.1, 0.1)})
+    assert tables.digest(tables.read(tmp_path)) != before

@@ -107,12 +107,13 @@ def small_grey() -> ConfigDict:
     Prepare the data once, from a folder with its four IDX files:
     python -m byol_jax prepare --source=FOLDER --out=data/fashion_mnist
 
-    On two CPU cores operations are dear and a linear classifier gains by wide features. So the maps
+    On two CPU cores operations are dear, and a linear classifier gains by wide features. So the maps
     are small from the stem on, and bottlenecks make 512 features of inner convolutions that are cheap:
-    against 96 features of basic blocks, 3 points more, sooner. The last scale of a block starts at 1:
-    at 0, as in long training, 1.5 points less. A crop keeps 0.3 of the area at least, since less is no
-    longer a garment; without jitter there are 2 points less. Batches are of 128: few steps of larger
-    ones learn less.
+    linear 86.5 after two epochs of BYOL, where 96 features of basic blocks have 85.2 after three. The
+    last scale of a block starts at 1: at 0, as in long training, 1.5 points less. Of a crop's area 0.3
+    is left at least (from 0.15 on 1.2 points less, from 0.5 on as much); without jitter there are 2.3
+    points less, with twice of it 1.8. Batches are of 128: with 256 there are 1.8 points less, since
+    the steps are fewer, with 64 as much. One seed each.
     """
     config = default()
     config.data.name = "data/fashion_mnist"

@@ -160,8 +160,9 @@ def picture(results: Mapping[str, list[Run]], file: pathlib.Path) -> None:
 
     with rc_context({"svg.hashsalt": "byol_jax", "svg.fonttype": "none"}):
         drawing = figure.Figure(figsize=(9, 3.2), layout="constrained")
-        panels = drawing.subplots(1, len(PEERS), sharey=True)
-        for axes, name in zip(panels, PEERS, strict=True):
+        names = [name for name in PEERS if pairs(results, name)[0]]
+        panels = drawing.subplots(1, len(names), sharey=True, squeeze=False)[0]
+        for axes, name in zip(panels, names, strict=True):
             ours, theirs = pairs(results, name)
             for runs, label, style in ((ours, "byol_jax", "-o"), (theirs, "lightly", "--s")):
                 for run in runs:
@@ -174,7 +175,8 @@ def picture(results: Mapping[str, list[Run]], file: pathlib.Path) -> None:
             axes.set(title=TITLES[name], xlabel="minutes", xlim=(0, None))
             axes.grid(alpha=0.3)
         panels[0].set_ylabel("linear accuracy, %")
-        panels[0].legend(loc="lower right")
+        lines = panels[0].get_legend_handles_labels()
+        drawing.legend(*lines, loc="outside lower center", ncols=2)
         about = {"Date": None, "Description": digest(results)}
         drawing.savefig(file, metadata=about)
 

@@ -74,7 +74,10 @@ def test_an_error_of_this_package_passes_as_it_is():
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ("--config.encoder.x=3", "--config.encoder.x: config.encoder has no 'x'; it has name"),
+        (
+            "--config.encoder.x=3",
+            "--config.encoder.x: config.encoder has no 'x'; it has bottleneck, name",
+        ),
         ("--config.batchsize=8", "has no 'batchsize' (did you mean 'batch_size'?)"),
         ("--config.batch_size=many", "--config.batch_size=many: invalid literal for int()"),
         ("--config.epochs.x=3", "config.epochs is no section"),

@@ -24,7 +24,7 @@ def _meet(port, facts, *, ids=None, count=None, timeout=10):
     place = hosts.Place(f"127.0.0.1:{port}", count or len(facts), 0)
 
     def call(number, own):
-        hosts._roll_call(place._replace(process_id=number), own, timeout)
+        hosts.roll_call.meet(place._replace(process_id=number), own, timeout)
 
     with concurrent.futures.ThreadPoolExecutor(len(facts)) as pool:
         calls = [pool.submit(call, *one) for one in zip(ids, facts, strict=True)]

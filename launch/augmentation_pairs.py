@@ -9,6 +9,7 @@ it. What is there is not run again: after an interruption the same command goes 
 
 import argparse
 import concurrent.futures
+import hashlib
 import itertools
 import json
 import pathlib
@@ -61,23 +62,30 @@ def train(name: str, run: pathlib.Path, overrides: list[str]) -> dict[str, float
     with (run / "log.txt").open("w", encoding="utf-8") as log:
         subprocess.run([sys.executable, *words, *options], check=True, stdout=log, stderr=log)
     evaluation = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
-    return {
+    found = {
         f"{who} {row['protocol']}": round(row["accuracy"], 4)
         for who, rows in evaluation["accuracy"].items()
         for row in rows
     }
+    return {"commit": evaluation["accuracy"]["learned"][0]["settings"]["commit"], **found}
 
 
 def means(record) -> dict[str, float]:
-    """The mean linear accuracy of each order over its seeds, in percent."""
-    return {
-        order: 100 * statistics.mean(record[k]["learned linear"] for k in record if k.rpartition("-")[0] == order)
+    """The mean linear accuracy of each order over its seeds, in percent; all orders must be there."""
+    seeds = {
+        order: [record[key]["learned linear"] for key in record if key.rpartition("-")[0] == order]
         for order in orders()
-    }  # fmt: skip
+    }
+    return {order: 100 * statistics.mean(found) for order, found in seeds.items()}
+
+
+def digest(accuracy: dict[str, float]) -> str:
+    """Of what the picture shows."""
+    return hashlib.sha256(json.dumps(accuracy, sort_keys=True).encode()).hexdigest()
 
 
 def picture(accuracy: dict[str, float]) -> None:
-    """Draws a triangle: a cell a pair, on its edge one operation alone."""
+    """Draws a triangle: a cell a pair, on its edge one operation alone; the file tells the digest."""
     from matplotlib import figure, rc_context
 
     names = ["none", *OPERATIONS]
@@ -97,7 +105,8 @@ def picture(accuracy: dict[str, float]) -> None:
         axes.set_yticks(range(len(names)), labels)
         axes.set_title("linear accuracy, %, by the two augmentations")
         axes.spines[:].set_visible(False)
-        drawing.savefig(PICTURE, metadata={"Date": None})
+        about = {"Date": None, "Description": digest(accuracy)}
+        drawing.savefig(PICTURE, metadata=about)
 
 
 if __name__ == "__main__":

@@ -22,10 +22,8 @@ import subprocess
 import sys
 import time
 
-ROOT = pathlib.Path(__file__).parent.parent
-CONFIGS = ROOT / "configs" / "fashion_mnist"
-PEERS = ("byol", "simclr", "moco_v2")
-OTHERS = ("instdisc", "instdisc_nce", "cpc", "simsiam", "raft", "supervised")
+from tables import PEERS, RESULTS, ROOT, TITLES
+
 LONG, TIMES = "_long", 6
 EVERY = 250  # steps between checkpoints
 WITH_BASELINES = ("byol", "quickstart")
@@ -35,8 +33,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="data/fashion_mnist")
     parser.add_argument("--runs", default="runs/fashion_mnist", type=pathlib.Path)
-    parser.add_argument("--results", default=CONFIGS / "results", type=pathlib.Path)
-    parser.add_argument("--only", default=",".join((*PEERS, *OTHERS)))
+    parser.add_argument("--results", default=RESULTS, type=pathlib.Path)
+    parser.add_argument("--only", default=",".join(TITLES))
     parser.add_argument("--seeds", default="0")
     given = parser.parse_args()
     for seed in given.seeds.split(","):
@@ -75,7 +73,7 @@ def pair(name: str, seed: str, given: argparse.Namespace) -> None:
 
 def config_of(name: str) -> pathlib.Path:
     """The config's file."""
-    folder = CONFIGS if name != "quickstart" else CONFIGS.parent
+    folder = RESULTS.parent if name != "quickstart" else ROOT / "configs"
     return folder / f"{name.removesuffix(LONG)}.py"
 
 

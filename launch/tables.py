@@ -92,6 +92,13 @@ def methods(results: Mapping[str, list[Run]]) -> str:
     return markdown(NAMES, rows)
 
 
+def quickstart(results: Mapping[str, list[Run]]) -> str:
+    """The config of README's first command, likewise."""
+    runs = results.get("quickstart", [])
+    rows = [_line("[quickstart](configs/quickstart.py)", runs)] if runs else []
+    return markdown(NAMES, rows + baselines(runs))
+
+
 def baselines(runs: Sequence[Run]) -> list[list[str]]:
     """The rows of the features that no training made, of the first run that measured them."""
     rows = []
@@ -136,7 +143,7 @@ def common(theirs: Run) -> list[str]:
     return sorted(theirs.steps.keys() - {"learned"}, key=theirs.steps.get)
 
 
-SECTIONS = {"methods": methods, "beside_lightly": beside_lightly}
+SECTIONS = {"methods": methods, "beside_lightly": beside_lightly, "quickstart": quickstart}
 
 
 def readme(text: str, results: Mapping[str, list[Run]]) -> str:

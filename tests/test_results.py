@@ -4,6 +4,7 @@ import importlib.util
 import json
 import pathlib
 import re
+import statistics
 
 import pytest
 
@@ -17,7 +18,7 @@ def _script(name):
     return module
 
 
-tables = _script("tables")
+tables, pairs = _script("tables"), _script("augmentation_pairs")
 
 
 def test_readme_says_what_the_files_say():
@@ -40,6 +41,16 @@ def test_every_result_tells_of_a_clean_commit_and_of_no_path():
     for name, runs in tables.read().items():
         seeds = [run.seed for run in runs]
         assert len(set(seeds)) == len(seeds), name
+
+
+def test_the_heat_map_has_every_order_once():
+    orders = pairs.orders()
+    assert len(orders) == 1 + 6 + 15 == len(set(map(frozenset, orders.values())))
+    rows = {f"{name}-{seed}": {"learned linear": 0.1 * seed} for name in orders for seed in (1, 2)}
+    assert pairs.means(rows) == pytest.approx(dict.fromkeys(orders, 15.0))
+    del rows["crop+jitter-1"], rows["crop+jitter-2"]
+    with pytest.raises(statistics.StatisticsError):
+        pairs.means(rows)
 
 
 def _result(folder, name, seed, accuracy, *, minutes=5.0):

@@ -78,8 +78,10 @@ def test_a_folder_without_images_says_what_prepare_reads(tmp_path):
 
 def test_prepare_never_overwrites(tmp_path):
     (tmp_path / "out").mkdir()
-    with pytest.raises(FileExistsError, match="give another --out"):
-        data.prepare(tmp_path, tmp_path / "out")
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    for out in ("out", "link"):
+        with pytest.raises(FileExistsError, match="give another --out"):
+            data.prepare(tmp_path, tmp_path / out)
 
 
 def test_idx_files_are_read_and_limited(tmp_path):

@@ -34,5 +34,5 @@ def get_config():
     }
     config.evaluate.on = "patches"
     config.batch_size = 64
-    config.epochs = 0.8
+    config.epochs = 0.65
     return config

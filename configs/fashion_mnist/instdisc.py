@@ -22,5 +22,5 @@ def get_config():
         "scaling": "linear",
         "warmup_epochs": 0.0,
     }
-    config.epochs = 5.0
+    config.epochs = 4.0
     return config

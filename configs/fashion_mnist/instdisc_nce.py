@@ -22,5 +22,5 @@ def get_config():
         "scaling": "linear",
         "warmup_epochs": 0.0,
     }
-    config.epochs = 2.5
+    config.epochs = 2.0
     return config

@@ -21,5 +21,5 @@ def get_config():
         "scaling": "linear",
         "warmup_epochs": 0.2,
     }
-    config.epochs = 4.0
+    config.epochs = 3.0
     return config

@@ -21,5 +21,5 @@ def get_config():
         "scaling": "linear",
         "warmup_epochs": 0.2,
     }
-    config.epochs = 3.5
+    config.epochs = 2.75
     return config

@@ -21,5 +21,5 @@ def get_config():
         "scaling": "linear",
         "warmup_epochs": 0.0,
     }
-    config.epochs = 6.5
+    config.epochs = 5.0
     return config

@@ -61,7 +61,7 @@ def _cores() -> int:
 
 
 def _check(source, out, options, limits):
-    if out.exists():
+    if os.path.lexists(out):  # a link to nothing too
         raise FileExistsError(f"{out} exists; give another --out, or remove it first.")
     if not source.is_dir():
         raise FileNotFoundError(f"{source} is not a folder; give --source a folder of pictures.")

@@ -115,20 +115,32 @@ def _line(title, runs):
 
 
 def beside_lightly(results: Mapping[str, list[Run]]) -> str:
-    """Ours and lightly's: after equal time, and at equal steps of the same runs."""
+    """Ours and lightly's: after equal time, and at equal steps; and what ours have more, by seeds."""
     rows = []
     for name in PEERS:
         ours, theirs = pairs(results, name)
-        for who, runs in (("ours", ours), ("lightly", theirs)) if ours else ():
-            cells = [[run.accuracy["learned"][p] for run in runs] for p in PROTOCOLS]
-            cells += [
-                [run.accuracy[step]["linear"] for run, step in zip(runs, steps, strict=True)]
-                for steps in zip(*map(common, theirs), strict=True)
-            ]
+        if not ours:
+            continue
+        cells = [_accuracies(runs, theirs) for runs in (ours, theirs)]
+        for who, runs, found in zip(("ours", "lightly"), (ours, theirs), cells, strict=True):
             steps = spread([run.steps["learned"] for run in runs], 0)
-            rows.append([f"{TITLES[name]}, {who}", len(runs), steps, *map(spread, cells)])
+            rows.append([f"{TITLES[name]}, {who}", len(runs), steps, *map(spread, found)])
+        more = [
+            [a - b for a, b in zip(*column, strict=True)] for column in zip(*cells, strict=True)
+        ]
+        rows.append([f"{TITLES[name]}, ours have more", "", "", *map(spread, more)])
     names = ["", "seeds", "steps", "kNN", "linear", "linear, halfway", "linear, equal steps"]
     return markdown(names, rows)
+
+
+def _accuracies(runs, theirs):
+    """By seed: kNN and linear at the end, and linear at the two steps that lightly's runs share."""
+    ends = [[run.accuracy["learned"][p] for run in runs] for p in PROTOCOLS]
+    shared = zip(*map(common, theirs), strict=True)
+    return ends + [
+        [run.accuracy[step]["linear"] for run, step in zip(runs, steps, strict=True)]
+        for steps in shared
+    ]
 
 
 def pairs(results: Mapping[str, list[Run]], name: str) -> tuple[list[Run], list[Run]]:

@@ -101,6 +101,7 @@ def test_a_peer_stands_beside_the_runs_of_its_seeds_at_its_steps(results):
     table = tables.beside_lightly(results)
     assert "| BYOL, ours | 1 | 2000 | 87.0 | 88.0 | 81.0 | 83.0 |" in table
     assert "| BYOL, lightly | 1 | 901 | 75.0 | 80.0 | 81.0 | 83.0 |" in table
+    assert "| BYOL, ours have more |  |  | 12.0 | 8.0 | 0.0 | 0.0 |" in table
 
 
 def test_only_what_stands_between_the_marks_is_written_anew(results):

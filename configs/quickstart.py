@@ -17,7 +17,7 @@ def get_config():
     config.data.name = "fashion_mnist_10k"
     for view in config.views.values():
         view.area = (0.4, 1.0)
-        view.flip_probability = 0.0  # the shoes here all point left
+        view.flip_probability = 0.0
     config.projector = {"widths": (512, 128), "last_bias": False}
     config.predictor = {"widths": (512, 128), "last_bias": False}
     config.method = {"name": "byol", "decay": 0.8}

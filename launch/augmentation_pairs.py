@@ -9,13 +9,14 @@ it. What is there is not run again: after an interruption the same command goes 
 
 import argparse
 import concurrent.futures
-import hashlib
 import itertools
 import json
 import pathlib
 import statistics
 import subprocess
 import sys
+
+from tables import fingerprint
 
 FOLDER = pathlib.Path(__file__).parent.parent / "configs" / "icons"
 RECORD, PICTURE = FOLDER / "pairs.json", FOLDER / "pairs.svg"
@@ -79,13 +80,8 @@ def means(record) -> dict[str, float]:
     return {order: 100 * statistics.mean(found) for order, found in seeds.items()}
 
 
-def digest(accuracy: dict[str, float]) -> str:
-    """Of what the picture shows."""
-    return hashlib.sha256(json.dumps(accuracy, sort_keys=True).encode()).hexdigest()
-
-
 def picture(accuracy: dict[str, float]) -> None:
-    """Draws a triangle: a cell a pair, on its edge one operation alone; the file tells the digest."""
+    """Draws a triangle: a cell a pair, on its edge one operation alone; tells its fingerprint."""
     from matplotlib import figure, rc_context
 
     names = ["none", *OPERATIONS]
@@ -105,7 +101,7 @@ def picture(accuracy: dict[str, float]) -> None:
         axes.set_yticks(range(len(names)), labels)
         axes.set_title("linear accuracy, %, by the two augmentations")
         axes.spines[:].set_visible(False)
-        about = {"Date": None, "Description": digest(accuracy)}
+        about = {"Date": None, "Description": fingerprint(accuracy)}
         drawing.savefig(PICTURE, metadata=about)
 
 

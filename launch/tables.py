@@ -170,6 +170,11 @@ def readme(text: str, results: Mapping[str, list[Run]]) -> str:
 def digest(results: Mapping[str, list[Run]]) -> str:
     """Of what the picture shows."""
     shown = {name: runs for name, runs in results.items() if name.removeprefix("lightly_") in PEERS}
+    return fingerprint(shown)
+
+
+def fingerprint(shown: Any) -> str:
+    """SHA-256 of what a picture shows, for its file to tell."""
     return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
 
 

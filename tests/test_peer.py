@@ -1,7 +1,6 @@
 """The peer script: its network is ours in shape, its methods learn, its results are read as ours are."""
 
 import argparse
-import importlib.util
 import json
 import pathlib
 import runpy
@@ -13,18 +12,11 @@ import pytest
 from byol_jax import networks
 
 pytest.importorskip("lightly", reason="needs byol_jax[parity]")
+import peer
 import torch
 
 ROOT = pathlib.Path(__file__).parent.parent
 METHODS = ("byol", "simclr", "moco_v2")
-
-
-@pytest.fixture(scope="module")
-def peer():
-    spec = importlib.util.spec_from_file_location("peer", ROOT / "launch" / "peer.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _config(name):
@@ -32,7 +24,7 @@ def _config(name):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_the_encoders_have_arrays_of_the_same_sizes(name, peer):
+def test_the_encoders_have_arrays_of_the_same_sizes(name):
     section = _config(name).encoder
     theirs, width = peer.encoder(section, 1, torch.nn.BatchNorm2d)
     given = {k: v for k, v in section.to_dict().items() if k != "name"}
@@ -46,12 +38,10 @@ def test_the_encoders_have_arrays_of_the_same_sizes(name, peer):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_few_steps_learn_and_leave_what_a_run_of_ours_does(name, peer, tmp_path, monkeypatch):
+def test_a_few_steps_learn_and_leave_what_a_run_of_ours_does(name, tmp_path, monkeypatch):
     config, out = ROOT / "configs" / "fashion_mnist" / f"{name}.py", tmp_path / "out"
     given = {"data": "fashion_mnist_10k", "seed": 0, "seconds": 4.0, "every": 4, "rate": 0.06}
-    monkeypatch.setattr(
-        peer, "measure", lambda backbone, splits, step: _features(peer, backbone, step)
-    )
+    monkeypatch.setattr(peer, "measure", lambda backbone, splits, step: _features(backbone, step))
     peer.run(argparse.Namespace(config=str(config), out=out, workers=0, **given))
     found = json.loads((out / "evaluation.json").read_text())
     steps = [rows[0]["settings"]["step"] for rows in found["accuracy"].values()]
@@ -61,12 +51,12 @@ def test_a_few_steps_learn_and_leave_what_a_run_of_ours_does(name, peer, tmp_pat
     assert about["method"]["name"] in ("byol", "simclr", "moco") and "lightly" in about["peer"]
 
 
-def _features(peer, backbone, step):
+def _features(backbone, step):
     rows = peer.features(backbone, np.zeros((3, 28, 28, 1), np.uint8))
     assert np.isfinite(rows).all() and not backbone.training
     return [{"protocol": "knn", "accuracy": 0.5, "settings": {"step": step}}]
 
 
-def test_of_many_states_the_middle_the_last_regular_and_the_last_are_evaluated(peer):
+def test_of_many_states_the_middle_the_last_regular_and_the_last_are_evaluated():
     assert peer.wanted([250, 500, 750, 800]) == [500, 750, 800]
     assert peer.wanted([250, 300]) == [250, 300] and peer.wanted([7]) == [7]

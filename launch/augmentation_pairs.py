@@ -1,7 +1,7 @@
 """Which two augmentations go together? Trains SimCLR on icons by every pair (extra plot).
 
     python launch/icons.py
-    python launch/augmentation_pairs.py [--seeds=0,1] [--runs=runs/pairs] [--config.field=value …]
+    python launch/augmentation_pairs.py [--seeds=0,1] [--runs=runs/pairs]
 
 Two runs at a time. Accuracies go to configs/icons/pairs.json, and the picture of their means beside
 it. What is there is not run again: after an interruption the same command goes on.
@@ -34,17 +34,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--runs", default="runs/pairs", type=pathlib.Path)
-    given, overrides = parser.parse_known_args()
+    given = parser.parse_args()
     record = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
     wanted = [f"{name}-{seed}" for seed in given.seeds.split(",") for name in orders()]
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        left = [name for name in wanted if name not in record]
-        found = {pool.submit(train, name, given.runs / name, overrides): name for name in left}
+    left = [name for name in wanted if name not in record]
+    pool = concurrent.futures.ThreadPoolExecutor(2)
+    try:
+        found = {pool.submit(train, name, given.runs / name): name for name in left}
         for done in concurrent.futures.as_completed(found):
             record[found[done]] = done.result()
             print(found[done], record[found[done]], flush=True)
-            RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            keep(record)
+    finally:
+        pool.shutdown(cancel_futures=True)  # after a failure no other run begins
     picture(means(record))
+
+
+def keep(record: dict[str, dict[str, float]]) -> None:
+    """Writes the record, all of it or nothing."""
+    scratch = RECORD.with_suffix(".partial")
+    scratch.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    scratch.replace(RECORD)
 
 
 def orders() -> dict[str, tuple[str, ...]]:
@@ -53,11 +63,11 @@ def orders() -> dict[str, tuple[str, ...]]:
     return {"+".join(names) or "none": names for names in chosen}
 
 
-def train(name: str, run: pathlib.Path, overrides: list[str]) -> dict[str, float]:
+def train(name: str, run: pathlib.Path) -> dict[str, float]:
     """Trains by the order of this name and seed; its accuracies on the test split."""
     order, _, seed = name.rpartition("-")
     views = [f"--config.views.{view}.order={orders()[order]}" for view in ("first", "second")]
-    options = [f"--config.seed={seed}", "--config.report=False", *views, *overrides]
+    options = [f"--config.seed={seed}", "--config.report=False", *views]
     words = ["-m", "byol_jax", "train", f"--config={FOLDER / 'simclr.py'}", f"--workdir={run}"]
     run.mkdir(parents=True, exist_ok=True)
     with (run / "log.txt").open("w", encoding="utf-8") as log:

@@ -38,7 +38,9 @@ def _build(config, num_examples, num_classes, image_shape):
     def create():
         num_rows = 2 * config.batch_norm.get("groups", 1)
         images = jnp.zeros((num_rows, *image_shape), jnp.uint8)
-        views = parts.make_views(jax.random.split(jax.random.key(0), num_rows), images)
+        keys = jax.random.split(jax.random.key(0), num_rows)
+        shapes = jax.eval_shape(parts.make_views, keys, images)
+        views = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
         return train_state.create(
             parts.method, parts.optimizer, views, seed=0, online_probe=parts.online_probe
         )
@@ -65,30 +67,40 @@ def test_it_builds_at_full_size_and_steps_in_small(file):
     config.encoder = {"name": "resnet_tiny"}
     for view in config.views.values():
         view.size = 8
+    if "size" in config.evaluate.view:
+        config.evaluate.view.size = 8
+    for head in (config.get("projector", {}), config.get("predictor", {})):
+        if "widths" in head:
+            head.widths = tuple(8 for _ in head.widths)
+    if "context" in config:
+        config.context.width = 8
     if "capacity" in config.method:
         config.method.capacity = 32
     if "patch_size" in config.method:
         config.method.patch_size, config.method.patch_stride = 2, 1
     config.batch_size = 16
     parts, create = _build(config, 40, num_classes, (16, 16, image_shape[-1]))
-    step = train_step.make(
-        parts.method,
-        parts.optimizer,
-        make_views=parts.make_views,
-        seed=0,
-        online_probe=parts.online_probe,
-    )
     rng = np.random.default_rng(0)
     batch = {
         "image": rng.integers(0, 256, (16, 16, 16, image_shape[-1]), dtype=np.uint8),
         "index": np.arange(16, dtype=np.int32),
         "label": np.arange(16, dtype=np.int32) % num_classes,
     }
+    keys = jax.random.split(jax.random.key(0), 16)
+    # Compiled apart from the step, once for all configs that share it.
+    views = jax.jit(parts.make_views)(keys, batch["image"])
+    step = train_step.make(
+        parts.method,
+        parts.optimizer,
+        make_views=lambda keys, images: views,
+        seed=0,
+        online_probe=parts.online_probe,
+    )
     # optax's Adam raises a float to an integer power
     promotion = "standard" if config.optimizer.name == "adamw" else "strict"
     with jax.numpy_dtype_promotion(promotion):
         state, metrics = jax.jit(lambda: step(create(), batch))()
+        encoded = jax.jit(parts.encode)(state.params, state.stats, batch["image"])
     assert int(state.step) == 1
     assert all(np.isfinite(value) for value in metrics.values())
-    encoded = parts.encode(state.params, state.stats, batch["image"])
     assert encoded.shape[0] == 16 and np.isfinite(encoded).all()

@@ -33,6 +33,15 @@ def test_every_result_tells_of_a_clean_commit_and_of_no_path():
         assert len(set(seeds)) == len(seeds), name
 
 
+def test_the_heat_map_shows_what_its_record_says():
+    record = json.loads(pairs.RECORD.read_text(encoding="utf-8"))
+    drawn = pairs.PICTURE.read_text(encoding="utf-8")
+    shown = tables.fingerprint(pairs.means(record))
+    assert shown in drawn, "run python launch/augmentation_pairs.py"
+    commits = {row["commit"] for row in record.values()}
+    assert all(re.fullmatch("[0-9a-f]{12}", commit) for commit in commits), commits
+
+
 def test_the_heat_map_has_every_order_once():
     orders = pairs.orders()
     assert len(orders) == 1 + 6 + 15 == len(set(map(frozenset, orders.values())))

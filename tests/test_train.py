@@ -36,10 +36,12 @@ class _Killed(BaseException):
     """Not an Exception: like a kill, nothing may catch it."""
 
 
-# RAFT and MoCo v3 carry what BYOL carries.
+# RAFT and MoCo v3 carry what BYOL carries, the others what SimCLR or InstDisc does.
+KIN = ("raft", "mocov3", "supervised", "cpc", "instdisc exact")
+
+
 @pytest.mark.parametrize(
-    "method",
-    [pytest.param(m, marks=[pytest.mark.slow] * (m in ("raft", "mocov3"))) for m in runs.METHODS],
+    "method", [pytest.param(m, marks=[pytest.mark.slow] * (m in KIN)) for m in runs.METHODS]
 )
 def test_a_killed_run_resumes_to_the_very_same_bits(method, tmp_path, monkeypatch):
     config = _config(method)

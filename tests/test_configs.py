@@ -71,7 +71,7 @@ def test_it_builds_at_full_size_and_steps_in_small(file):
         config.evaluate.view.size = 8
     for head in (config.get("projector", {}), config.get("predictor", {})):
         if "widths" in head:
-            head.widths = tuple(8 for _ in head.widths)
+            head.widths = (8,) * (len(head.widths) - 1) + head.widths[-1:]
     if "context" in config:
         config.context.width = 8
     if "capacity" in config.method:

@@ -102,7 +102,7 @@ def default() -> ConfigDict:
 
 
 def small_grey() -> ConfigDict:
-    """What the configs on Fashion-MNIST share: the network, views and rates that learn most in minutes.
+    """What the configs on Fashion-MNIST share, and those on icons: what learns most in minutes.
 
     Prepare the data once, from a folder with its four IDX files:
     python -m byol_jax prepare --source=FOLDER --out=data/fashion_mnist

@@ -46,7 +46,7 @@ def main() -> None:
             print(found[done], record[found[done]], flush=True)
             keep(record)
     finally:
-        pool.shutdown(cancel_futures=True)  # after a failure no other run begins
+        pool.shutdown(cancel_futures=True)  # after a failure those that wait do not begin
     picture(means(record))
 
 

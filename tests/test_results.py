@@ -3,6 +3,7 @@
 import json
 import re
 import statistics
+import time
 
 import augmentation_pairs as pairs
 import pytest
@@ -50,6 +51,43 @@ def test_the_heat_map_has_every_order_once():
     del rows["crop+jitter-1"], rows["crop+jitter-2"]
     with pytest.raises(statistics.StatisticsError):
         pairs.means(rows)
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    """The names of the runs that begin: they take 0.1 s, and train nothing."""
+    begun = []
+
+    def train(name, run):
+        begun.append(name)
+        time.sleep(0.1)
+        return {"learned linear": 0.5}
+
+    monkeypatch.setattr(pairs, "train", train)
+    monkeypatch.setattr(pairs, "RECORD", tmp_path / "pairs.json")
+    monkeypatch.setattr(pairs, "picture", lambda accuracy: None)
+    monkeypatch.setattr("sys.argv", ["augmentation_pairs", "--seeds=0"])
+    return begun
+
+
+def test_a_pair_that_is_recorded_is_not_run_again(trained):
+    pairs.RECORD.write_text('{"none-0": {"learned linear": 0.1}}')
+    pairs.main()
+    pairs.main()
+    assert len(trained) == len(pairs.orders()) - 1 and "none-0" not in trained
+    assert json.loads(pairs.RECORD.read_text()).keys() == {*trained, "none-0"}
+
+
+def test_a_pair_that_fails_cancels_those_that_wait(trained, monkeypatch):
+    def train(name, run, real=pairs.train):
+        if name == "crop-0":
+            raise OSError("the disk is full")
+        return real(name, run)
+
+    monkeypatch.setattr(pairs, "train", train)
+    with pytest.raises(OSError, match="the disk is full"):
+        pairs.main()
+    assert len(trained) < len(pairs.orders()) / 2
 
 
 def _result(folder, name, seed, accuracy, *, minutes=5.0):

@@ -27,6 +27,6 @@ def get_config():
         "scaling": "linear",
         "warmup_epochs": 1,
     }
-    config.epochs = 16
+    config.epochs = 12
     config.log_every_steps = 39
     return config

@@ -31,7 +31,7 @@ TITLES = {
 }
 PEERS = ("byol", "simclr", "moco_v2")
 PROTOCOLS = ("knn", "linear")
-NAMES = ("", "seeds", "epochs", "minutes", "kNN", "linear")
+NAMES = ("", "seeds", "epochs", "minutes", "on", "kNN", "linear")
 SECTION = re.compile(r"<!-- (?!end)(\w+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -41,6 +41,7 @@ class Run(NamedTuple):
     seed: int
     epochs: float
     minutes: float
+    processor: str
     accuracy: Mapping[str, Mapping[str, float]]
     steps: Mapping[str, int]
 
@@ -63,8 +64,9 @@ def _run(place: pathlib.Path) -> Run:
         for name, rows in evaluation["accuracy"].items()
     }
     steps = {name: rows[0]["settings"]["step"] for name, rows in evaluation["accuracy"].items()}
-    minutes = machine["seconds"] / 60
-    return Run(config["seed"], config.get("epochs", 0.0), minutes, accuracy, steps)
+    minutes, epochs = machine["seconds"] / 60, config.get("epochs", 0.0)
+    processor = re.sub(r"\(\w+\)| Processor", "", machine["processor"])
+    return Run(config["seed"], epochs, minutes, processor, accuracy, steps)
 
 
 def spread(values: Sequence[float], digits: int = 1) -> str:
@@ -104,14 +106,16 @@ def baselines(runs: Sequence[Run]) -> list[list[str]]:
     rows = []
     for name in ("untrained", "raw pixels"):
         for run in [run for run in runs if name in run.accuracy][:1]:
-            rows.append([name, "", "", "", *(f"{run.accuracy[name][p]:.1f}" for p in PROTOCOLS)])
+            ends = [f"{run.accuracy[name][p]:.1f}" for p in PROTOCOLS]
+            rows.append([name, *[""] * (len(NAMES) - 1 - len(ends)), *ends])
     return rows
 
 
 def _line(title, runs):
     ends = [spread([run.accuracy["learned"][p] for run in runs]) for p in PROTOCOLS]
     minutes = spread([run.minutes for run in runs])
-    return [title, len(runs), f"{runs[0].epochs:g}", minutes, *ends]
+    processors = ", ".join(sorted({run.processor for run in runs}))
+    return [title, len(runs), f"{runs[0].epochs:g}", minutes, processors, *ends]
 
 
 def beside_lightly(results: Mapping[str, list[Run]]) -> str:

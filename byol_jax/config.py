@@ -160,7 +160,7 @@ def collapse() -> ConfigDict:
     config.projector = {"widths": (256, 64), "last_bias": False}
     config.predictor = {"widths": (256, 64), "last_bias": False}
     config.method = {"name": "byol", "decay": 0.9}
-    rate = {"learning_rate": 0.8, "scaling": "linear", "warmup_epochs": 1}
+    rate = {"learning_rate": 0.8, "scaling": "linear", "warmup_epochs": 1.0}
     config.schedule = {"name": "cosine", **rate}
     config.epochs = 10
     config.log_every_steps = 13

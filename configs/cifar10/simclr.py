@@ -29,7 +29,7 @@ def get_config():
         "name": "cosine",
         "learning_rate": 1.0,
         "scaling": "linear",
-        "warmup_epochs": 10,
+        "warmup_epochs": 10.0,
     }
     config.batch_size = 512
     config.epochs = 1000

@@ -34,7 +34,7 @@ def get_config():
         "name": "cosine",
         "learning_rate": 0.3,
         "scaling": "linear",
-        "warmup_epochs": 1,
+        "warmup_epochs": 1.0,
     }
     config.epochs = 15
     config.evaluate.baselines = ("raw pixels",)

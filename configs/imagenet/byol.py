@@ -29,7 +29,7 @@ def get_config():
         "name": "cosine",
         "learning_rate": 0.2,
         "scaling": "linear",
-        "warmup_epochs": 10,
+        "warmup_epochs": 10.0,
     }
     config.batch_size = 4096
     config.epochs = 1000

@@ -34,7 +34,7 @@ def get_config():
         "name": "cosine",
         "learning_rate": 0.3,
         "scaling": "linear",
-        "warmup_epochs": 10,
+        "warmup_epochs": 10.0,
     }
     config.batch_size = 4096
     config.epochs = 100

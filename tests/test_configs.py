@@ -55,6 +55,13 @@ def test_the_docstring_holds_the_command_that_runs_the_file(file):
 
 
 @pytest.mark.parametrize("file", FILES)
+def test_a_flag_may_give_a_part_of_an_epoch(file):
+    config = _config(file).get_config()
+    assert isinstance(config.epochs, float)
+    assert isinstance(config.schedule.get("warmup_epochs", 0.0), float)
+
+
+@pytest.mark.parametrize("file", FILES)
 def test_it_builds_at_full_size_and_steps_in_small(file):
     config = _config(file).get_config()
     image_shape, num_examples, num_classes = SHAPES.get(

@@ -3,10 +3,11 @@
     python -m byol_jax train --config=configs/fashion_mnist/instdisc.py --workdir=runs/instdisc
 
 The data, and why the network and the views are as they are: fields.small_grey. By the exact
-softmax over all of them. In the first epoch the bank is random, so the rate rises as slowly; a picture
-meets its own row once an epoch, when the network has moved on, so that a high temperature forgives
-more: 82.4 by a linear classifier at 0.3, 78.7 at 0.1, where the paper's 200 epochs use 0.07. Half the
-rate at 0.5, a third of it without the bank's average, and a sixth at 0.1 have 81 each. One seed each.
+softmax over all of them. The bank is random at first, so the rate rises for an epoch. Batch norm
+after the projector, which the paper has not, spreads the rows from the first step on; without it they
+lie in one direction, the bank is of little use for three of the four epochs, and the features end worse
+than untrained ones: 79 to 82 by a linear classifier, with it 86.9. A temperature of 0.1 has 84.5, with a
+fifth of the rate 85.4. One seed each, but for the 79.
 Ours: README's table, from results/instdisc-*.
 """
 
@@ -17,11 +18,11 @@ def get_config():
     """The experiment."""
     config = fields.small_grey()
     config.views = {"first": config.views.first}
-    config.projector = {"widths": (64,), "kernel_init": "torch"}
-    config.method = {"name": "instdisc", "num_negatives": 0, "temperature": 0.3}
+    config.projector = {"widths": (64,), "last_bias": False, "last_norm": "plain"}
+    config.method = {"name": "instdisc", "num_negatives": 0, "temperature": 0.2}
     config.schedule = {
         "name": "cosine",
-        "learning_rate": 0.06,
+        "learning_rate": 0.3,
         "scaling": "linear",
         "warmup_epochs": 1.0,
     }

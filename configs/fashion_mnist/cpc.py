@@ -3,7 +3,9 @@
     python -m byol_jax train --config=configs/fashion_mnist/cpc.py --workdir=runs/cpc
 
 The data: fields.small_grey says how to prepare it. Patches have 8 pixels and are 4 apart, so that
-neighbouring rows overlap by half, and the nearest row to predict is the second below.
+neighbouring rows overlap by half, and the nearest row to predict is the second below. Bottlenecks make
+256 features: 80.9 by a linear classifier, where 96 of basic blocks have 78.8; four times the rate 82.4.
+One seed each.
 Ours, the mean over patches: README's table, from results/cpc-*.
 """
 
@@ -17,10 +19,10 @@ def get_config():
     config.encoder = {
         "name": "resnet",
         "stages": (1, 1),
-        "widths": (32, 96),
+        "bottleneck": True,
+        "widths": (16, 64),
         "stem": "strided",
-        "stem_width": 32,
-        "zero_last_scale": True,
+        "stem_width": 24,
     }
     config.batch_norm = {"kind": "layer"}
     config.context = {"width": 96, "layers": 3}
@@ -28,7 +30,7 @@ def get_config():
     config.optimizer = {"name": "adamw", "weight_decay": 1e-4}
     config.schedule = {
         "name": "cosine",
-        "learning_rate": 1e-3,
+        "learning_rate": 4e-3,
         "scaling": "none",
         "warmup_epochs": 0.2,
     }

@@ -3,7 +3,7 @@
     python -m byol_jax train --config=configs/quickstart.py --workdir=runs/quickstart
 
 SimCLR, since it learns most in minutes: after as many epochs BYOL has two points and a half less in
-kNN, and some seeds of it end below raw pixels. The network and the views: fields.small_grey. Milder
+kNN, and seed 0 on one core ended below raw pixels. The network and the views: fields.small_grey. Milder
 crops and no flips, since pictures are few and the shoes here all point left.
 Ours: README's table, from fashion_mnist/results/quickstart-*. The same seed on another number of
 threads sums in another order and ends some tenths elsewhere.

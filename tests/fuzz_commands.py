@@ -28,7 +28,7 @@ from byol_jax import (
 _QUICK = "--config=configs/quickstart.py"
 VALID = (
     ["train", _QUICK, "--workdir=w", "--config.batch_size=64", "--config.data.workers=2"],
-    ["train", _QUICK, "--workdir=w", "--config.method.decay=0.5", "--timeout=20", "--distributed"],
+    ["train", _QUICK, "--workdir=w", "--config.epochs=2.5", "--timeout=20", "--distributed"],
     ["train", _QUICK, "--workdir=w", "--coordinator=h:1", "--num_processes=2", "--process_id=0"],
     ["evaluate", _QUICK, "--workdir=w", "--protocol=knn,linear", "--config.evaluate.on=features"],
     ["evaluate", "--encoder=e.safetensors", "--config.data.name=x", "--protocol=knn"],

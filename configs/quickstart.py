@@ -6,7 +6,7 @@ SimCLR, since it learns most in minutes: after as many epochs BYOL has two point
 kNN, and seed 0 on one core ended below raw pixels. The network and the views: fields.small_grey. Milder
 crops and no flips, since pictures are few and the shoes here all point left.
 Ours: README's table, from fashion_mnist/results/quickstart-*. The same seed on another number of
-threads sums in another order and ends some tenths elsewhere.
+threads sums in another order and ended up to a point elsewhere.
 """
 
 from byol_jax import config as fields

@@ -1,16 +1,18 @@
 """Packaging of byol_jax: metadata, dependency ranges, extras, and what the wheel carries."""
 
+import re
 from pathlib import Path
 
 import setuptools
 
 _ROOT = Path(__file__).parent
+_FRONT_DOOR = (_ROOT / "byol_jax" / "__init__.py").read_text(encoding="utf-8")
 _CONFIG_FOLDERS = ["configs"] + [f"configs/{f.name}" for f in (_ROOT / "configs").iterdir()
                                  if f.is_dir() and not f.name.startswith("_")]  # fmt: skip
 
 setuptools.setup(
     name="byol_jax",
-    version="0.1.0",
+    version=re.search(r'__version__ = "(.+)"', _FRONT_DOOR)[1],
     description="Self-supervised image features in pure JAX: InstDisc, SimCLR, MoCo, BYOL",
     long_description=(_ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

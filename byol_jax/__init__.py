@@ -11,8 +11,10 @@ __version__ = "0.1.0"
 __all__ = [
     "augment",
     "collectives",
+    "data",
     "ema",
     "embed_folder",
+    "errors",
     "evaluation",
     "load_encoder",
     "losses",
@@ -26,7 +28,10 @@ __all__ = [
     "train_state",
     "train_step",
 ]
-_FUNCTIONS = {"embed_folder": ("embed", "embed_folder"), "load_encoder": ("encoder", "load")}
+_FUNCTIONS = {
+    "embed_folder": ("commands.embed", "embed_folder"),
+    "load_encoder": ("encoders", "load"),
+}
 
 
 def __getattr__(name: str):
@@ -34,8 +39,8 @@ def __getattr__(name: str):
     if name not in __all__:
         raise AttributeError(f"byol_jax has no {name!r}; it has {', '.join(__all__)}")
     module, function = _FUNCTIONS.get(name, (name, None))
-    found = importlib.import_module(f"byol_jax.{module}")
-    return getattr(found, function) if function else found
+    loaded = importlib.import_module(f"byol_jax.{module}")
+    return getattr(loaded, function) if function else loaded
 
 
 def __dir__() -> list[str]:

@@ -7,6 +7,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from byol_jax import errors
+
 
 class Result(NamedTuple):
     """What one pass over a device's batch gives; losses and outputs have leaves [B, ...]."""
@@ -39,7 +41,7 @@ def gradients(
     """
     size = len(batch["row"])
     if size % microbatches:
-        raise ValueError(
+        raise errors.UserError(
             f"{size} examples on a device do not divide into {microbatches} microbatches; choose a "
             f"batch_size that is a multiple of devices * {microbatches}."
         )

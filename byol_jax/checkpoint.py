@@ -4,7 +4,6 @@ Beside the arrays of a state there are their checksums, so that none comes back 
 """
 
 import contextlib
-import json
 import os
 import shutil
 import zlib
@@ -17,14 +16,16 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from byol_jax import errors, workdir
+from byol_jax.system import devices, paths
 
 LAYOUT = 2  # of what is on disk; 1 had no checksums
 _SUMS = "checksums"
 _SHOWN = 5  # leaves that an error names
 
 
-class Damaged(ValueError):
+class Damaged(errors.UserError):
     """A checkpoint cannot be read, or not as it was written."""
 
 
@@ -45,8 +46,9 @@ class Checkpoints:
     keep: how many of the newest; None only reads.
     """
 
-    def __init__(self, workdir: Path, *, keep: int | None):
-        self._folder, self._keep = Path(workdir) / "checkpoints", keep
+    def __init__(self, folder: Path, *, keep: int | None):
+        self._folder = Path(folder) / workdir.CHECKPOINTS
+        self._keep = keep
         self._open()
         self._check_layout()
 
@@ -62,14 +64,12 @@ class Checkpoints:
         note = self._folder / "layout"
         found = note.read_text(encoding="utf-8").strip() if note.exists() else "1"
         if self.steps() and found != str(LAYOUT):
-            raise ValueError(
+            raise errors.UserError(
                 f"{self._folder} has checkpoints of layout {found}, and this byol_jax reads layout "
                 f"{LAYOUT}; go on with the version that wrote them, or give another --workdir."
             )
         if self._keep is not None and jax.process_index() == 0 and not self.steps():
-            scratch = note.with_suffix(".partial")  # whoever is killed here, or reads it meanwhile
-            scratch.write_text(f"{LAYOUT}\n", encoding="utf-8")
-            os.replace(scratch, note)
+            paths.write_whole(note, f"{LAYOUT}\n")
 
     def __enter__(self) -> Self:
         return self
@@ -134,7 +134,7 @@ class Checkpoints:
         self._check(step, wanted)
         try:
             # Named anew: what is on disk remembers the devices that wrote it.
-            here = {"sharding": _everywhere()}
+            here = {"sharding": devices.replicated(jax.devices())}
             like = {p: jax.ShapeDtypeStruct(x.shape, x.dtype, **here) for p, x in wanted.items()}
             found = jax.device_get(self._manager.restore(step, args=ocp.args.StandardRestore(like)))
         except Exception as error:  # Orbax and tensorstore raise many kinds for broken files
@@ -152,18 +152,18 @@ class Checkpoints:
         They are set aside, into the folder `damaged` of the workdir. Raises as `restore` does, and
         Damaged where none is whole.
         """
-        told = []
+        warnings = []
         while True:
             step = self.latest_step()
             try:
-                return self.restore(template), told
+                return self.restore(template), warnings
             except Damaged as error:
                 if len(self.steps()) == 1:
                     raise
-                told.append(f"{error} It is set aside in {self._set_aside(step)}.")
+                warnings.append(f"{error} It is set aside in {self._set_aside(step)}.")
 
     def _set_aside(self, step) -> Path:
-        place = self._folder.parent / "damaged" / str(step)
+        place = self._folder.parent / workdir.DAMAGED / str(step)
         self._manager.close()
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices(f"damaged {step}")
@@ -191,7 +191,7 @@ class Checkpoints:
         ]
         if differences:
             more = f", and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
-            raise ValueError(
+            raise errors.UserError(
                 f"the checkpoint of step {step} in {self._folder} is of another network or "
                 f"method: {'; '.join(differences[:_SHOWN])}{more}. Give the config that made it, "
                 "or another --workdir."
@@ -232,53 +232,13 @@ def _checksums(flat) -> np.ndarray:
     return np.array([zlib.crc32(part) for part in parts], np.uint32)
 
 
-def _everywhere():
-    return NamedSharding(Mesh(jax.devices(), "devices"), PartitionSpec())
-
-
 def _global(flat):
     """With several processes, the same arrays over the mesh of all devices, as Orbax wants them."""
     if jax.process_count() == 1:
         return flat
     return {
-        path: jax.make_array_from_process_local_data(_everywhere(), jax.device_get(x))
+        path: jax.make_array_from_process_local_data(
+            devices.replicated(jax.devices()), jax.device_get(x)
+        )
         for path, x in flat.items()
     }
-
-
-def check_same_experiment(
-    workdir: Path, config: dict, *, free: tuple[str, ...], keeps: bool = True
-) -> None:
-    """Keeps the config in workdir/config.json, and holds later starts there to it.
-
-    free: dotted names, of fields or sections, that may change. keeps: False only compares. Raises
-    ValueError naming what changed beside them.
-    """
-    file = Path(workdir) / "config.json"
-    text = json.dumps(config, indent=2, sort_keys=True) + "\n"
-    if file.exists():
-        before = fields(json.loads(file.read_text(encoding="utf-8")))
-        now = fields(json.loads(text))
-        changed = [
-            f"{name} was {before.get(name, 'absent')!r} and is {now.get(name, 'absent')!r}"
-            for name in sorted(before.keys() | now.keys())
-            if before.get(name) != now.get(name)
-            and not any(name == f or name.startswith(f"{f}.") for f in free)
-        ]
-        if changed:
-            raise ValueError(
-                f"{workdir} holds another experiment's checkpoint: {'; '.join(changed)}. Give "
-                "another --workdir, or change these back."
-            )
-    if not keeps:
-        return
-    scratch = file.with_suffix(".json.partial")
-    scratch.write_text(text, encoding="utf-8")
-    os.replace(scratch, file)
-
-
-def fields(tree, prefix: str = "") -> dict[str, object]:
-    """{dotted name: value} of nested dicts."""
-    if not isinstance(tree, dict) or not tree:
-        return {prefix.rstrip("."): tree}
-    return {k: v for name, sub in tree.items() for k, v in fields(sub, f"{prefix}{name}.").items()}

@@ -8,13 +8,17 @@ import jax.numpy as jnp
 def update(target: chex.ArrayTree, online: chex.ArrayTree, *, decay) -> chex.ArrayTree:
     """Moves `target` towards `online`: decay * target + (1 - decay) * online, leaf by leaf.
 
-    Both trees have the same structure and shapes; decay is in [0, 1]: 0 copies, 1 keeps still.
+    Both trees have the same structure and shapes; decay is in [0, 1]: 0 copies `online`, 1
+    leaves `target` as it is, both to the bit where all numbers are finite.
     """
     chex.assert_trees_all_equal_shapes(target, online)
     decay = jnp.asarray(decay, jnp.float32)
-    return jax.tree.map(
-        lambda old, new: new + decay.astype(new.dtype) * (old - new), target, online
-    )
+
+    def move(old, new):
+        kept = decay.astype(new.dtype)
+        return kept * old + (1 - kept) * new
+
+    return jax.tree.map(move, target, online)
 
 
 def cosine_decay(base: float, step: jax.Array, total_steps: int) -> jax.Array:

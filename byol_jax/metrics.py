@@ -7,7 +7,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from byol_jax import collectives, losses
+from byol_jax import collectives, errors, losses
 
 
 def knn_scores(
@@ -31,9 +31,11 @@ def knn_scores(
     chex.assert_equal_shape_prefix([rows, labels], 1)
     chex.assert_equal_shape_suffix([queries, rows], 1)
     if not 1 <= k <= len(rows):
-        raise ValueError(f"k ({k}) must be in [1, {len(rows)}], the number of rows to search.")
+        raise errors.UserError(
+            f"k ({k}) must be in [1, {len(rows)}], the number of rows to search."
+        )
     if temperature <= 0:
-        raise ValueError(f"temperature ({temperature}) must be above 0; 0.1 is usual.")
+        raise errors.UserError(f"temperature ({temperature}) must be above 0; 0.1 is usual.")
     cosines = losses.l2_normalize(queries) @ losses.l2_normalize(rows).T  # [B, N]
     nearest, index = jax.lax.top_k(cosines, k)  # [B, k]
     weights = jax.nn.softmax(nearest / temperature, axis=-1)
@@ -97,7 +99,9 @@ def uniformity(x: jax.Array) -> jax.Array:
     chex.assert_rank(x, 2)
     num_rows = len(x)
     if num_rows < 2:
-        raise ValueError(f"uniformity compares pairs of rows and got {num_rows}; give 2 or more.")
+        raise errors.UserError(
+            f"uniformity compares pairs of rows and got {num_rows}; give 2 or more."
+        )
     rows = losses.l2_normalize(x)
     exponents = 4.0 * (rows @ rows.T - 1.0)  # -2 d^2, for d^2 = 2 - 2 cos
     exponents = jnp.where(jnp.eye(num_rows, dtype=bool), -jnp.inf, exponents)

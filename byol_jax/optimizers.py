@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from byol_jax import errors
+
 ScalarOrSchedule = float | optax.Schedule
 Mask = Callable[[chex.ArrayTree], chex.ArrayTree]
 
@@ -93,7 +95,7 @@ def scale_parts(factors: Mapping[str, float]) -> optax.GradientTransformation:
         del params
         unknown = sorted(set(factors) - set(updates))
         if unknown:
-            raise ValueError(
+            raise errors.UserError(
                 f"multipliers names {unknown[0]!r}, which is not among the networks trained: "
                 f"{', '.join(updates)}."
             )

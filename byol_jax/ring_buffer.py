@@ -6,7 +6,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from byol_jax import losses
+from byol_jax import errors, losses
 
 
 class RingBuffer(NamedTuple):
@@ -30,7 +30,7 @@ def push(buffer: RingBuffer, rows: jax.Array) -> RingBuffer:
     capacity, dim = buffer.rows.shape
     chex.assert_shape(rows, (None, dim))
     if len(rows) > capacity:
-        raise ValueError(
+        raise errors.UserError(
             f"a push of {len(rows)} rows does not fit a buffer with a capacity of {capacity}; "
             f"raise the capacity to {len(rows)} or more, or push fewer rows."
         )

@@ -7,12 +7,12 @@ Ours, two shared CPU cores, commit 493b0c7: 0.797 GiB resident at step 1,000, 0.
 at 20,000, 2.4 % more (endurance.svg, as the second command draws it).
 """
 
-from byol_jax import config as fields
+from byol_jax.config import bases
 
 
 def get_config():
     """The experiment."""
-    config = fields.small_grey()
+    config = bases.small_grey()
     config.data.name = "fashion_mnist_10k"
     for view in config.views.values():
         view.size = 8

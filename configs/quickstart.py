@@ -3,18 +3,18 @@
     python -m byol_jax train --config=configs/quickstart.py --workdir=runs/quickstart
 
 SimCLR, since it learns most in minutes: after as many epochs BYOL has two points and a half less in
-kNN, and seed 0 on one core ended below raw pixels. The network and the views: fields.small_grey. Milder
+kNN, and seed 0 on one core ended below raw pixels. The network and the views: bases.small_grey. Milder
 crops and no flips, since pictures are few and the shoes here all point left.
 Ours: README's table, from fashion_mnist/results/quickstart-*. The same seed on another number of
 threads sums in another order and ended up to a point elsewhere.
 """
 
-from byol_jax import config as fields
+from byol_jax.config import bases
 
 
 def get_config():
     """The experiment."""
-    config = fields.small_grey()
+    config = bases.small_grey()
     config.data.name = "fashion_mnist_10k"
     for view in config.views.values():
         view.area = (0.4, 1.0)

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import processes
+
+from support import processes
 
 _STEPS_PER_KILL = 60  # by one process: more than it takes, as a rule, until it is killed
 _TIMEOUT = 20  # seconds, --timeout of the command

@@ -7,7 +7,8 @@ import tempfile
 os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 " + os.environ.get("XLA_FLAGS", "")
 
 import jax
-import recorded
+
+from support import recorded
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", max(4, recorded.num_devices()))

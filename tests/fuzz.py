@@ -11,8 +11,6 @@ import argparse
 import collections
 import contextlib
 import io
-import linecache
-import pathlib
 import random
 import re
 import signal
@@ -20,13 +18,11 @@ import sys
 import traceback
 from typing import NamedTuple
 
-import fuzz_commands
-import fuzz_configs
 import jax
 
-import byol_jax
+from byol_jax import errors
+from support import fuzz_commands, fuzz_configs
 
-PACKAGE = str(pathlib.Path(byol_jax.__file__).parent)
 SECONDS = 60  # of one case, after which it hangs
 LONGEST = 1200  # characters of a paragraph
 
@@ -46,12 +42,8 @@ def case(seed: int, number: int) -> Case:
 
 
 def _is_ours(error) -> bool:
-    """Whether a statement `raise` of the package raised it, and of a kind that commands tell."""
-    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
-    file = frame.f_code.co_filename
-    raised = linecache.getline(file, line).lstrip().startswith("raise ")
-    kinds = (ValueError, OSError, ImportError, FloatingPointError)
-    return isinstance(error, kinds) and file.startswith(PACKAGE) and raised
+    """Whether the command line prints the error without a traceback."""
+    return isinstance(error, (errors.UserError, OSError))
 
 
 def _is_paragraph(text):

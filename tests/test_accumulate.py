@@ -7,32 +7,26 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from byol_jax import methods, networks, optimizers, train_state, train_step
+from byol_jax import networks, optimizers, train_state, train_step
+from support import runs
 
 EXAMPLES = 2000
-NAMES = ["byol", "simclr", "moco", "mocov3", "raft", "cpc", "instdisc", "instdisc_softmax"]
-NAMES += ["supervised"]
+KIN = ("moco symmetric",)  # MoCo twice
+NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name in KIN)) for name in runs.METHODS]
 
 
 def _method(name, groups):
     """In one batch its batch norm goes by `groups`; in parts each part is a group."""
     norm = functools.partial(networks.BatchNorm, groups=groups)
     head = functools.partial(networks.mlp, batch_norm=norm, hidden_bias=False)
-    nets = {"encoder": networks.resnet_tiny(batch_norm=norm), "projector": head((12, 8))}
-    moving = {"predictor": head((12, 8)), "decay": 0.9, "total_steps": 20}
-    bank = {"num_examples": EXAMPLES, "temperature": 0.5}
-    options = {
-        "byol": moving,
-        "mocov3": moving,
-        "raft": {**moving, "away_weight": 0.1},
-        "moco": {"capacity": 2048, "shuffle": False},
-        "cpc": {"patch_size": 4, "patch_stride": 2, "offsets": (1, 2)},
-        "instdisc": {**bank, "num_negatives": 6},
-        "instdisc_softmax": {**bank, "num_negatives": 0},
-    }.get(name, {})
-    if name == "cpc":
-        nets = {"encoder": nets["encoder"], "context": networks.row_context(12)}
-    return methods.METHODS[name.partition("_")[0]](**nets, **options)
+    nets = {
+        "encoder": networks.resnet_tiny(batch_norm=norm),
+        "projector": head((12, 8)),
+        "predictor": head((12, 8)),
+        "context": networks.row_context(12),
+    }
+    queue = {"capacity": 2048, "shuffle": False}
+    return runs.method(name, nets, num_examples=EXAMPLES, total_steps=20, **queue)
 
 
 def _views(keys, images):

@@ -85,6 +85,16 @@ def test_nce_by_hand():
     np.testing.assert_allclose(got, [want], rtol=1e-5)
 
 
+def test_an_average_is_exact_at_its_ends():
+    keys = jax.random.split(jax.random.key(0))
+    target, online = (jax.random.normal(key, (100_000,)) for key in keys)
+    moved = target
+    for _ in range(20):
+        moved = jax.jit(ema.update)(moved, online, decay=1.0)
+    np.testing.assert_array_equal(moved, target)
+    np.testing.assert_array_equal(jax.jit(ema.update)(target, online, decay=0.0), online)
+
+
 def test_ema_moves_by_the_part_that_decay_leaves():
     tree = ema.update({"w": jnp.array([1.0])}, {"w": jnp.array([3.0])}, decay=0.75)
     np.testing.assert_allclose(tree["w"], [1.5])

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from byol_jax import augment, randomness, views
-from byol_jax import config as fields
+from byol_jax import augment, randomness
 from byol_jax.augment import jitter
+from byol_jax.builders import views
+from byol_jax.config import fields
 
 RARE = 1e-6
 COUNT = 20_000

@@ -5,18 +5,19 @@ import os
 import jax
 import numpy as np
 import pytest
-from absl import app
 
-from byol_jax import bench, build, log_sum_exp, losses, main, plan
-from byol_jax import config as fields
-from byol_jax.bench import contrast, reading, steps, timing, torch_step, views
+from byol_jax import log_sum_exp, main, plan
+from byol_jax import losses as package_losses
+from byol_jax.builders import parts
+from byol_jax.commands.bench import augment, input, losses, step, timing, torch_step
+from byol_jax.config import fields
 
 
 @pytest.fixture
 def quick(monkeypatch):
     monkeypatch.setattr(timing, "SECONDS", 0.0)
-    monkeypatch.setattr(views, "_PIXELS", 8 * 20**2)
-    monkeypatch.setattr(steps, "_SIDE", 64)
+    monkeypatch.setattr(augment, "_PIXELS", 8 * 20**2)
+    monkeypatch.setattr(step, "_SIDE", 64)
 
 
 def _config():
@@ -34,8 +35,8 @@ def test_bench_augment_tells_images_per_second_and_how_to_compare(quick, monkeyp
     def missing(config, images):
         raise ModuleNotFoundError("no torch", name="torch")
 
-    monkeypatch.setattr(views, "_lightlys", missing)
-    rates = bench.augment(_config())
+    monkeypatch.setattr(augment, "_lightlys", missing)
+    rates = augment.measure(_config())
     assert list(rates) == ["byol_jax"] and rates["byol_jax"] > 0
     printed = capsys.readouterr().out
     assert "byol_jax[parity]" in printed and "torch is missing" in printed
@@ -44,9 +45,9 @@ def test_bench_augment_tells_images_per_second_and_how_to_compare(quick, monkeyp
 
 def test_the_ratio_is_the_median_of_rounds_that_alternate(quick, monkeypatch, capsys):
     turns = []
-    monkeypatch.setattr(views, "_ours", lambda *_: lambda: turns.append("ours"))
-    monkeypatch.setattr(views, "_lightlys", lambda *_: lambda: turns.append("theirs"))
-    rates = bench.augment(_config())
+    monkeypatch.setattr(augment, "_ours", lambda *_: lambda: turns.append("ours"))
+    monkeypatch.setattr(augment, "_lightlys", lambda *_: lambda: turns.append("theirs"))
+    rates = augment.measure(_config())
     assert turns == ["ours", "theirs"] * (1 + timing.ROUNDS)
     assert list(rates) == ["byol_jax", "lightly", "ratio"]
     timing.report({"byol_jax": [1.0, 2.0, 9.0], "lightly": [3.0, 4.0, 9.0]}, 10, "images/s")
@@ -58,10 +59,10 @@ def test_bench_input_reads_what_a_step_gets(crops, quick, monkeypatch, capsys):
     def missing(*_):
         raise ModuleNotFoundError("no torch", name="torch")
 
-    monkeypatch.setattr(reading, "_torchvisions", missing)
+    monkeypatch.setattr(input, "_torchvisions", missing)
     config = _config()
     config.data.crops, config.data.image_size = crops, None
-    rates = bench.read(config)
+    rates = input.measure(config)
     assert list(rates) == ["byol_jax"] and rates["byol_jax"] > 0
     printed = capsys.readouterr().out
     assert "torch is missing" in printed
@@ -71,10 +72,10 @@ def test_bench_input_reads_what_a_step_gets(crops, quick, monkeypatch, capsys):
 def test_bench_losses_needs_no_config_and_tells_memory_and_ratio(quick, monkeypatch, capsys):
     monkeypatch.setattr(log_sum_exp, "TILE", 8)
     for name, size in {"QUERIES": 8, "QUEUE": 32, "BATCH": 16}.items():
-        monkeypatch.setattr(contrast, name, size)
-    monkeypatch.setattr(main, "_CONFIG", type("Flag", (), {"value": None}))
-    monkeypatch.setattr(main, "_PEER", type("Flag", (), {"value": None}))
-    main._main(["byol_jax", "bench", "losses"])
+        monkeypatch.setattr(losses, name, size)
+    with pytest.raises(SystemExit) as leaving:
+        main.run(["bench", "losses"])
+    assert not leaving.value.code
     printed = capsys.readouterr().out
     for loss, sizes in {
         "info_nce": "[8, 128], [8, 128], [32, 128]",
@@ -92,11 +93,11 @@ def test_bench_losses_counts_as_many_products_as_the_loss(name, monkeypatch):
         return jax.jit(function).lower(*arrays).compile().as_text().count(" dot(")
 
     if name == "nt_xent":
-        loss, arrays = contrast._nt_xent(16)
-        assert count(loss) == count(contrast._both_ways) == 4
+        loss, arrays = losses._nt_xent(16)
+        assert count(loss) == count(losses._both_ways) == 4
     else:
-        loss, arrays = contrast._info_nce(16, 32)
-        assert count(loss) == count(lambda q, _, rows: contrast._by_rows(q, rows)) == 2
+        loss, arrays = losses._info_nce(16, 32)
+        assert count(loss) == count(lambda q, _, rows: losses._by_rows(q, rows)) == 2
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux has it")
@@ -108,7 +109,7 @@ def test_one_core_is_given_back():
 
 
 def test_pictures_are_smooth():
-    pictures = views.smooth_images(4, (40, 32)).astype(np.float32)
+    pictures = augment.smooth_images(4, (40, 32)).astype(np.float32)
     assert pictures.shape == (4, 40, 32, 3) and pictures.std() > 30
     assert np.abs(np.diff(pictures, axis=1)).mean() < pictures.std() / 3
 
@@ -116,22 +117,19 @@ def test_pictures_are_smooth():
 def test_a_view_in_torchvision_has_the_size_and_the_operations(monkeypatch):
     pytest.importorskip("torchvision")
     pytest.importorskip("lightly")
-    calls = views._lightlys(_config(), views.smooth_images(2, (20, 20)))
+    calls = augment._lightlys(_config(), augment.smooth_images(2, (20, 20)))
     assert [tuple(view.shape) for view in calls()] == [(3, 12, 12)] * 4
 
 
-def test_bench_wants_its_second_word(monkeypatch):
-    monkeypatch.setattr(main, "_CONFIG", type("Flag", (), {"value": _config()}))
+def test_bench_wants_its_second_word():
     for words in ([], ["augmnt"], ["augment", "more"]):
-        with pytest.raises(app.UsageError, match="bench takes one of input, augment, step"):
-            main._main(["byol_jax", "bench", *words])
+        with pytest.raises(SystemExit, match="bench takes one of augment, input, losses, step"):
+            main.run(["bench", *words])
 
 
-def test_peer_is_for_the_step_alone(monkeypatch):
-    monkeypatch.setattr(main, "_CONFIG", type("Flag", (), {"value": _config()}))
-    monkeypatch.setattr(main, "_PEER", type("Flag", (), {"value": "torch"}))
-    with pytest.raises(app.UsageError, match="--peer is for bench step"):
-        main._main(["byol_jax", "bench", "augment"])
+def test_peer_is_for_the_step_alone():
+    with pytest.raises(SystemExit, match="--peer is for bench step"):
+        main.run(["bench", "augment", "--config=configs/quickstart.py", "--peer=torch"])
 
 
 def _small_step(method="simclr"):
@@ -143,7 +141,7 @@ def _small_step(method="simclr"):
 
 @pytest.mark.parametrize("method", ["simclr", "supervised"])
 def test_bench_step_measures_the_trainers_step(method, quick, capsys):
-    told = bench.step(_small_step(method))
+    told = step.measure(_small_step(method))
     assert list(told) == ["byol_jax", "compile_seconds", "flops", "of_matmul", "peak_bytes"]
     assert all(number > 0 for number in told.values())
     assert told["peak_bytes"] > 2**26  # jax alone takes more
@@ -153,9 +151,9 @@ def test_bench_step_measures_the_trainers_step(method, quick, capsys):
 
 def test_the_operations_counted_are_those_of_the_networks():
     config = _small_step()
-    lowered, *_ = steps._lowered(config, steps._views(config))
+    lowered, *_ = step._lowered(config, step._views(config))
     config.batch_size = 16
-    twice, *_ = steps._lowered(config, steps._views(config))
+    twice, *_ = step._lowered(config, step._views(config))
     one, two = (plan.flops(each.compiler_ir("hlo").as_hlo_text()) for each in (lowered, twice))
     # resnet_tiny's products, forward and both gradients, of a device's 2 images and views
     stem, first, second = 144 * 27 * 8, 144 * 72 * 16, 36 * (72 * 16 + 144 * 16 + 8 * 16)
@@ -168,17 +166,17 @@ def test_remat_of_a_config_reaches_the_encoder():
     config = _small_step()
     config.remat = "odd"
     with pytest.raises(ValueError, match="unknown remat 'odd'; choose one of None, elementwise"):
-        steps._lowered(config, steps._views(config))
+        step._lowered(config, step._views(config))
     lowered = []
     for config.remat in (None, "blocks"):
-        lowered.append(steps._lowered(config, steps._views(config))[0])
+        lowered.append(step._lowered(config, step._views(config))[0])
     whole, anew = (plan.flops(each.compiler_ir("hlo").as_hlo_text()) for each in lowered)
     assert 1.1 < anew / whole < 1.4
 
 
 def test_an_unknown_peer_and_what_it_cannot_express_are_refused():
     with pytest.raises(ValueError, match="unknown peer 'tensorflow'; choose one of torch"):
-        bench.step(_small_step(), peer="tensorflow")
+        step.measure(_small_step(), peer="tensorflow")
     config = _small_step()
     for change, problem in (
         ({"method": {"name": "byol"}}, "method 'byol'"),
@@ -190,15 +188,17 @@ def test_an_unknown_peer_and_what_it_cannot_express_are_refused():
         with other.unlocked():
             for name, value in change.items():
                 other[name] = value
-        with pytest.raises(ValueError, match=f"--peer=torch knows not .*{problem}|4 devices"):
-            torch_step.make(other, steps._views(config))
+        with pytest.raises(
+            ValueError, match=f"--peer=torch does not support .*{problem}|4 devices"
+        ):
+            torch_step.make(other, step._views(config))
 
 
 def test_pytorchs_loss_is_ours():
     torch = pytest.importorskip("torch")
     a, b = np.random.default_rng(0).standard_normal((2, 6, 4), np.float32)
     theirs = torch_step._nt_xent(torch.from_numpy(np.concatenate([a, b])), 0.5)
-    ours = losses.nt_xent(a, b, temperature=0.5).mean()
+    ours = package_losses.nt_xent(a, b, temperature=0.5).mean()
     np.testing.assert_allclose(theirs.item(), ours, rtol=1e-5)
 
 
@@ -210,7 +210,7 @@ def test_pytorchs_network_has_as_many_parameters(quick):
     projector = torch_step._projector(config.projector, encoder.fc.in_features)
     sizes = [p.numel() for part in (encoder, projector) for p in part.parameters()]
     theirs = sum(sizes) - sum(p.numel() for p in encoder.fc.parameters())
-    parts = build.build(config, num_examples=256, num_classes=None, axis_name=None)
+    built = parts.build(config, num_examples=256, num_classes=None, axis_name=None)
     images = np.zeros((2, 32, 32, 3), np.float32)
-    params, *_ = jax.eval_shape(parts.method.init, jax.random.key(0), (images, images))
+    params, *_ = jax.eval_shape(built.method.init, jax.random.key(0), (images, images))
     assert theirs == sum(x.size for x in jax.tree.leaves(params))

@@ -7,13 +7,12 @@ import socket
 import time
 from signal import SIGKILL, SIGTERM
 
-import chaos
 import numpy as np
-import pictures
-import processes
 import pytest
 
+import chaos
 from byol_jax import checkpoint, data, hosts
+from support import pictures, processes
 
 
 def _chaos(tmp_path, count, planned):

@@ -11,8 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from ml_collections import ConfigDict
 
-from byol_jax import checkpoint, optimizers, train_state
+from byol_jax import checkpoint, optimizers, train_state, workdir
+from byol_jax.config import saved
 
 
 class _Memory(NamedTuple):
@@ -82,14 +84,15 @@ def test_another_network_is_named_leaf_by_leaf(tmp_path):
 def test_a_checkpoint_of_4_devices_comes_back_on_1_and_again(tmp_path):
     code = (
         "import sys, jax, numpy as np\n"
-        "from byol_jax import checkpoint, runtime\n"
+        "from byol_jax import checkpoint\n"
+        "from byol_jax.system import devices\n"
         "count, workdir = int(sys.argv[1]), sys.argv[2]\n"
         "jax.config.update('jax_num_cpu_devices', count)\n"
         "rows = np.arange(6.0, dtype=np.float32)\n"
         "with checkpoint.Checkpoints(workdir, keep=1) as mine:\n"
         "    if mine.latest_step():\n"
         "        rows = mine.restore({'rows': rows})['rows'] + 1\n"
-        "    mine.save((mine.latest_step() or 0) + 1, runtime.replicate({'rows': rows}))\n"
+        "    mine.save((mine.latest_step() or 0) + 1, devices.replicate({'rows': rows}))\n"
     )
     for count in ("4", "1", "2"):
         subprocess.run([sys.executable, "-c", code, count, str(tmp_path)], check=True)
@@ -216,20 +219,21 @@ _CONFIG = {"method": {"name": "byol", "decay": 0.99}, "log_every_steps": 5}
 
 
 def test_a_workdir_belongs_to_one_experiment(tmp_path):
-    checkpoint.check_same_experiment(tmp_path, _CONFIG, free=())
-    checkpoint.check_same_experiment(tmp_path, _CONFIG, free=())
-    other = {**_CONFIG, "method": {"name": "byol", "decay": 0.9}}
+    workdir.write_config(tmp_path, _CONFIG)
+    other = ConfigDict({**_CONFIG, "method": {"name": "byol", "decay": 0.9}})
+    saved.check_same(tmp_path, other)  # without a checkpoint it is nobody's
+    (tmp_path / "checkpoints/3").mkdir(parents=True)
+    saved.check_same(tmp_path, ConfigDict(_CONFIG))
     words = "another experiment's checkpoint: method.decay was 0.99 and is 0.9. Give another"
     with pytest.raises(ValueError, match=words):
-        checkpoint.check_same_experiment(tmp_path, other, free=("log_every_steps",))
+        saved.check_same(tmp_path, other)
     assert json.loads((tmp_path / "config.json").read_text()) == _CONFIG
 
 
-def test_free_fields_may_change_and_the_record_follows(tmp_path):
-    checkpoint.check_same_experiment(tmp_path, _CONFIG, free=())
-    other = {**_CONFIG, "log_every_steps": 50}
-    checkpoint.check_same_experiment(tmp_path, other, free=("log_every_steps",))
-    assert json.loads((tmp_path / "config.json").read_text())["log_every_steps"] == 50
+def test_free_fields_may_change(tmp_path):
+    workdir.write_config(tmp_path, _CONFIG)
+    (tmp_path / "checkpoints/3").mkdir(parents=True)
+    saved.check_same(tmp_path, ConfigDict({**_CONFIG, "log_every_steps": 50}))
 
 
 def test_a_save_does_not_ask_jax_whether_to_stop(tmp_path, monkeypatch):

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from byol_jax import build, train_state, train_step
+from byol_jax import train_state, train_step
+from byol_jax.builders import parts
 
 FOLDER = Path(__file__).parent.parent / "configs"
 FILES = sorted(str(file.relative_to(FOLDER)) for file in FOLDER.rglob("*.py"))
@@ -27,7 +28,7 @@ def _config(file):
 
 
 def _build(config, num_examples, num_classes, image_shape):
-    parts = build.build(
+    built = parts.build(
         config,
         num_examples=num_examples,
         num_classes=num_classes,
@@ -39,13 +40,13 @@ def _build(config, num_examples, num_classes, image_shape):
         num_rows = 2 * config.batch_norm.get("groups", 1)
         images = jnp.zeros((num_rows, *image_shape), jnp.uint8)
         keys = jax.random.split(jax.random.key(0), num_rows)
-        shapes = jax.eval_shape(parts.make_views, keys, images)
+        shapes = jax.eval_shape(built.make_views, keys, images)
         views = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
         return train_state.create(
-            parts.method, parts.optimizer, views, seed=0, online_probe=parts.online_probe
+            built.method, built.optimizer, views, seed=0, online_probe=built.online_probe
         )
 
-    return parts, create
+    return built, create
 
 
 @pytest.mark.parametrize("file", FILES)

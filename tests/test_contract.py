@@ -9,37 +9,27 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from byol_jax import methods, metrics, networks, optimizers, probe, train_state, train_step
+from byol_jax import metrics, networks, optimizers, probe, train_state, train_step
+from support import runs
 
 STEPS, BATCH, EXAMPLES = 5, 16, 40
-_CPC = {"patch_size": 4, "patch_stride": 2, "offsets": (1, 2)}
+ALL = list(runs.METHODS)
 
 
 def _build(name, axis_name):
     norm = functools.partial(networks.BatchNorm, axis_name=axis_name)
-    encoder = networks.resnet_tiny(batch_norm=norm)
-    parts = {
-        "encoder": encoder,
+    nets = {
+        "encoder": networks.resnet_tiny(batch_norm=norm),
         "projector": networks.mlp((12, 8), batch_norm=norm, hidden_bias=False),
+        "predictor": networks.mlp((12, 8), batch_norm=norm, hidden_bias=False),
+        "context": networks.row_context(12),
     }
-    predictor = networks.mlp((12, 8), batch_norm=norm, hidden_bias=False)
-    moving = {"predictor": predictor, "decay": 0.9, "total_steps": 20}
-    options = {
-        "byol": moving,
-        "mocov3": moving,
-        "raft": {**moving, "away_weight": 0.1},
-        "simclr": {"temperature": 0.5},
-        "cpc": _CPC,
-        "moco": {"capacity": 24, "decay": 0.9},
-        "moco_symmetric": {"capacity": 40, "decay": 0.9, "symmetric": True},
-        "instdisc": {"num_examples": EXAMPLES, "num_negatives": 6, "temperature": 0.5},
-        "instdisc_softmax": {"num_examples": EXAMPLES, "num_negatives": 0, "temperature": 0.5},
-        "supervised": {},
-    }[name]
-    if name == "cpc":
-        parts = {"encoder": encoder, "context": networks.row_context(12)}
-    factory = methods.METHODS[name.partition("_")[0]]
-    return factory(**parts, **options, axis_name=axis_name)
+    return _method(name, nets, axis_name)
+
+
+def _method(name, nets, axis_name):
+    sizes = {"num_examples": EXAMPLES, "batch_size": BATCH, "total_steps": 20}
+    return runs.method(name, nets, **sizes, axis_name=axis_name)
 
 
 def _views(keys, images):
@@ -97,10 +87,6 @@ def _assert_same(got, want):
         np.testing.assert_allclose(a, b, atol=1e-4 * max(np.abs(b).max(), 0.02))
 
 
-ALL = ["byol", "simclr", "moco", "moco_symmetric", "mocov3", "raft", "cpc"]
-ALL += ["instdisc", "instdisc_softmax", "supervised"]
-
-
 @pytest.mark.parametrize("name", ALL)
 def test_4_devices_train_as_one(name):
     state, step = _make(name, None)
@@ -117,7 +103,7 @@ def test_4_devices_train_as_one(name):
 
 
 # RAFT and MoCo v3 are BYOL's networks with another loss, symmetric MoCo is MoCo twice.
-KIN = ("raft", "mocov3", "moco_symmetric")
+KIN = ("raft", "mocov3", "moco symmetric")
 
 
 @pytest.mark.parametrize(
@@ -138,24 +124,14 @@ def test_the_step_runs_under_vmap_and_shard_map(name):
 
 def _no_norm(name, axis_name):
     """The method without batch norm, whose statistics are those of a microbatch."""
-    encoder = networks.from_linen(_Plain())
     head = networks.mlp((12, 8), batch_norm=None)
-    bank = {"num_examples": EXAMPLES, "temperature": 0.5}
-    options = {
-        "simclr": {},
-        "cpc": _CPC,
-        "moco": {"capacity": 24},
-        "moco_symmetric": {"capacity": 40, "symmetric": True},
-        "byol": {"predictor": head, "total_steps": 20},
-        "mocov3": {"predictor": head, "total_steps": 20},
-        "raft": {"predictor": head, "total_steps": 20},
-        "instdisc": {**bank, "num_negatives": 6},
-        "instdisc_softmax": {**bank, "num_negatives": 0},
-        "supervised": {},
-    }[name]
-    head = networks.row_context(12) if name == "cpc" else head
-    factory = methods.METHODS[name.partition("_")[0]]
-    return factory(encoder, head, **options, axis_name=axis_name)
+    nets = {
+        "encoder": networks.from_linen(_Plain()),
+        "projector": head,
+        "predictor": head,
+        "context": networks.row_context(12),
+    }
+    return _method(name, nets, axis_name)
 
 
 class _Plain(networks.network.nn.Module):

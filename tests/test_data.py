@@ -38,6 +38,15 @@ def test_a_flat_folder_has_no_labels_and_says_so(tmp_path):
         _ = source.labels
 
 
+def test_a_picture_beside_the_subfolders_takes_the_labels_and_is_named(tmp_path):
+    for name in ("cat/1", "dog/2", "3"):
+        _picture(tmp_path / f"in/{name}.png", len(name) + int(name[-1]))
+    report = data.prepare(tmp_path / "in", tmp_path / "out")
+    assert report.classes is None and report.unlabelled == ["3.png"]
+    words = "no labels, since 1 of 3 pictures are in no subfolder, such as 3.png: for labels, move"
+    assert words in report.lines()[-1]
+
+
 def test_train_and_test_folders_become_splits(tmp_path):
     for seed, split in enumerate(("train", "val")):
         _picture(tmp_path / f"in/{split}/cat/1.png", seed)

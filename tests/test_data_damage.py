@@ -3,11 +3,11 @@
 import re
 
 import numpy as np
-import pictures
 import pytest
-import tiny
 
-from byol_jax import data, train
+from byol_jax import data
+from byol_jax.training import train
+from support import pictures, tiny
 
 MODES = {
     "resident": {"mode": "resident"},

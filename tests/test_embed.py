@@ -2,14 +2,14 @@
 
 import json
 
-import encoders
 import numpy as np
-import pictures
 import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from byol_jax import embed, encoder
+from byol_jax import encoders
+from byol_jax.commands import embed
+from support import pictures, small_encoders
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ BROKEN = {
 
 
 def test_broken_pictures_are_named_and_the_others_embedded(folder):
-    made = encoders.make()
+    made = small_encoders.make()
     rows = embed.embed_folder(made, folder)
     assert len(rows.paths) == 21 and rows.paths == sorted(rows.paths)
     assert rows.unreadable.keys() == BROKEN.keys()
@@ -50,7 +50,7 @@ def test_broken_pictures_are_named_and_the_others_embedded(folder):
 
 
 def test_a_picture_of_the_right_size_gives_the_features_of_its_pixels(folder):
-    made = encoders.make()
+    made = small_encoders.make()
     rows = embed.embed_folder(made, folder)
     row = rows.paths.index("bytes\udcff.png")
     want = made(pictures.pixels(3, 8, 8, 1)[None])
@@ -58,7 +58,7 @@ def test_a_picture_of_the_right_size_gives_the_features_of_its_pixels(folder):
 
 
 def test_an_npz_holds_paths_features_and_what_was_unreadable(folder, tmp_path):
-    made = encoders.make()
+    made = small_encoders.make()
     rows = embed.embed(made, folder, tmp_path / "new/out.npz")
     with np.load(tmp_path / "new/out.npz", allow_pickle=False) as kept:
         np.testing.assert_array_equal(kept["features"], rows.features)
@@ -69,7 +69,7 @@ def test_an_npz_holds_paths_features_and_what_was_unreadable(folder, tmp_path):
 
 
 def test_a_parquet_holds_the_same(folder, tmp_path):
-    made = encoders.make()
+    made = small_encoders.make()
     rows = embed.embed(made, folder, tmp_path / "out.parquet")
     table = pyarrow.parquet.read_table(tmp_path / "out.parquet")
     np.testing.assert_array_equal(np.stack(table["features"].to_pylist()), rows.features)
@@ -84,9 +84,9 @@ class _Killed(BaseException):
 
 def test_a_killed_call_goes_on_where_it_was(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(embed, "_AT_ONCE", 5)
-    made, calls = encoders.make(), []
+    made, calls = small_encoders.make(), []
     whole = embed.embed(made, folder, tmp_path / "whole.npz")
-    real = encoder.Encoder.__call__
+    real = encoders.Encoder.__call__
 
     def counted(self, images, **how):
         calls.append(len(images))
@@ -94,7 +94,7 @@ def test_a_killed_call_goes_on_where_it_was(folder, tmp_path, monkeypatch):
             raise _Killed
         return real(self, images, **how)
 
-    monkeypatch.setattr(encoder.Encoder, "__call__", counted)
+    monkeypatch.setattr(encoders.Encoder, "__call__", counted)
     with pytest.raises(_Killed):
         embed.embed(made, folder, tmp_path / "parts.npz")
     calls[:] = [None] * 10
@@ -107,20 +107,20 @@ def test_a_killed_call_goes_on_where_it_was(folder, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("change", ["encoder", "picture"])
 def test_what_is_done_is_done_anew_for_another_encoder_or_picture(change, folder, tmp_path):
-    made, out = encoders.make(), tmp_path / "out.npz"
+    made, out = small_encoders.make(), tmp_path / "out.npz"
     embed.embed(made, folder, out)
-    plan = embed._plan(made, folder, ["01.png"])
+    fingerprint = embed._fingerprint(made, folder, ["01.png"])
     if change == "encoder":
-        made = encoders.make(seed=1)
+        made = small_encoders.make(seed=1)
     else:
         Image.new("L", (8, 8), 3).save(folder / "01.png")
-    assert embed._plan(made, folder, ["01.png"]) != plan
+    assert embed._fingerprint(made, folder, ["01.png"]) != fingerprint
 
 
 def test_a_part_that_was_damaged_is_done_again(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(embed, "_AT_ONCE", 5)
-    made, out = encoders.make(), tmp_path / "out.npz"
-    monkeypatch.setattr(encoder.rows.Parts, "remove", lambda self: None)
+    made, out = small_encoders.make(), tmp_path / "out.npz"
+    monkeypatch.setattr(encoders.feature_file.Parts, "remove", lambda self: None)
     rows = embed.embed(made, folder, out)
     out.unlink()
     kept = sorted((tmp_path / ".out.npz.unfinished").glob("*.npz"))
@@ -131,7 +131,7 @@ def test_a_part_that_was_damaged_is_done_again(folder, tmp_path, monkeypatch):
 
 
 def test_where_nothing_can_be_done_says_why(folder, tmp_path):
-    made = encoders.make()
+    made = small_encoders.make()
     with pytest.raises(ValueError, match=r"must end in .npz or .parquet"):
         embed.embed(made, folder, tmp_path / "out.csv")
     with pytest.raises(FileNotFoundError, match="give --images a folder"):
@@ -147,10 +147,10 @@ def test_where_nothing_can_be_done_says_why(folder, tmp_path):
 
 def test_color_for_a_color_encoder_and_16_bits_for_one_of_16_bits(folder):
     told = {"image_shape": (8, 8, 3), "view": {"size": 8}}
-    rows = embed.embed_folder(encoders.make(**told), folder)
+    rows = embed.embed_folder(small_encoders.make(**told), folder)
     assert len(rows.paths) == 21
     assert "13 channels, where the encoder takes 3" in rows.unreadable["many.tif"]
-    rows = embed.embed_folder(encoders.make(dtype="uint16"), folder)
+    rows = embed.embed_folder(small_encoders.make(dtype="uint16"), folder)
     row = rows.paths.index("bytes\udcff.png")
-    want = encoders.make()(pictures.pixels(3, 8, 8, 1)[None])
+    want = small_encoders.make()(pictures.pixels(3, 8, 8, 1)[None])
     np.testing.assert_allclose(rows.features[row], want[0], atol=1e-4)

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import rich.console
-from clusters import CLASSES, NOISY, TIDY
 from scipy import optimize, special
 from sklearn import neighbors
 
 from byol_jax.evaluation import features, knn, linear, protocols, table, tuning
+from support.clusters import CLASSES, NOISY, TIDY
 
 
 def _evaluate(splits, **how):

@@ -1,16 +1,21 @@
 """What is made of a run: its encoder, its accuracies, its export, and another run's start."""
 
 import json
+import types
 
 import jax
 import numpy as np
 import pytest
-import runs
 import safetensors.numpy
 
 import byol_jax
-from byol_jax import checkpoint, data, evaluate, export, finish, run, saved, train, views
-from byol_jax import config as fields
+from byol_jax import checkpoint, data
+from byol_jax.builders import encoder as build_encoder
+from byol_jax.builders import views
+from byol_jax.commands import evaluate, export
+from byol_jax.config import fields, saved
+from byol_jax.training import measure, start, train
+from support import runs
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +27,9 @@ def workdir(tmp_path_factory):
 
 
 def _restored(workdir, step=None):
-    config = saved.get_config(str(workdir))
+    config = saved.load(workdir)
     with checkpoint.Checkpoints(workdir, keep=None) as checkpoints:
-        return checkpoints.restore(run.prepare(config, workdir, keeps=False).first, step=step)
+        return checkpoints.restore(start.prepare(config, workdir, writes=False).first, step=step)
 
 
 def test_a_run_leaves_its_encoder(workdir):
@@ -38,14 +43,14 @@ def test_a_run_leaves_its_encoder(workdir):
     ):
         jax.tree.map(np.testing.assert_array_equal, a, b)
     # Evaluation sees the very features that the file gives.
-    ready = run.prepare(runs.config_of(), workdir, keeps=False)
+    ready = start.prepare(runs.config_of(), workdir, writes=False)
     images = ready.splits[1].images[:5]
     want = ready.parts.encode(state.params, state.stats, images)
     np.testing.assert_allclose(loaded(images), want, atol=1e-5)
 
 
 def test_the_saved_config_is_the_config_of_the_run(workdir):
-    found, config = saved.get_config(str(workdir)), runs.config_of()
+    found, config = saved.load(workdir), runs.config_of()
     assert found.to_dict() == config.to_dict()
     assert found.encoder == config.encoder and found.views == config.views
     assert isinstance(found.evaluate.protocols, tuple) and isinstance(found.views.first.mean, tuple)
@@ -55,24 +60,24 @@ def test_the_saved_config_is_the_config_of_the_run(workdir):
 
 
 def test_a_workdir_without_a_run_or_with_a_damaged_config_says_so(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no run has been there"):
-        saved.get_config(str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="has no config.json; give the --workdir of a run"):
+        saved.load(tmp_path)
     (tmp_path / "config.json").write_text('{"seed":')
     with pytest.raises(ValueError, match="is damaged"):
-        saved.get_config(str(tmp_path))
+        saved.load(tmp_path)
 
 
 def test_evaluation_keeps_the_record_of_the_run(workdir):
     before = (workdir / "config.json").read_text()
-    config = saved.get_config(str(workdir))
+    config = saved.load(workdir)
     config.evaluate.protocols = ("knn", "logistic")
-    rows = finish.evaluate_run(config, workdir)
+    rows = evaluate.evaluate_run(config, workdir)
     assert [row.protocol for row in rows["learned"]] == ["knn", "logistic"]
     assert (workdir / "config.json").read_text() == before
 
 
 def test_a_row_tells_of_what_when_and_by_what_code(workdir):
-    rows = finish.evaluate_run(saved.get_config(str(workdir)), workdir)
+    rows = evaluate.evaluate_run(saved.load(workdir), workdir)
     told = rows["learned"][0].settings
     for name, value in {
         "data": "fashion_mnist_10k",
@@ -84,35 +89,34 @@ def test_a_row_tells_of_what_when_and_by_what_code(workdir):
     }.items():
         assert told[name] == value
     assert told["commit"]
-    record = json.loads((workdir / evaluate.FILE).read_text())
+    record = json.loads((workdir / "evaluation.json").read_text())
     assert record["accuracy"]["learned"][0]["settings"] == told
     assert record["classes"] == [str(number) for number in range(10)]
 
 
 def test_other_steps_are_named(workdir, monkeypatch):
     found = {2: 0.2, 4: 0.9, 6: 0.3}
-    monkeypatch.setattr(evaluate, "validation_accuracy", lambda one, source: found[one.step])
-    config = saved.get_config(str(workdir))
+    monkeypatch.setattr(measure, "validation_accuracy", lambda one, source: found[one.step])
+    config = saved.load(workdir)
     config.evaluate.steps = ("last", "best", 2)
-    rows = finish.evaluate_run(config, workdir)
+    rows = evaluate.evaluate_run(config, workdir)
     steps = {name: found[0].settings["step"] for name, found in rows.items()}
     assert steps == {"learned": 6, "best": 4, "step 2": 2}
     config.evaluate.steps = (3,)
     with pytest.raises(FileNotFoundError, match="no checkpoint of step 3 .* those of 2, 4, 6"):
-        finish.evaluate_run(config, workdir)
+        evaluate.evaluate_run(config, workdir)
     config.evaluate.steps = ("first",)
     with pytest.raises(
         ValueError, match="evaluate.steps 'first' must be one of last, best, a number"
     ):
-        finish.evaluate_run(config, workdir)
+        evaluate.evaluate_run(config, workdir)
 
 
 def test_the_best_step_is_chosen_without_the_test_split(workdir):
     state = _restored(workdir)
-    ready = run.prepare(runs.config_of(), workdir, keeps=False)
-    about = {"": export.about(ready.config, ready.source, 6)}
-    found = evaluate.run_candidates(ready.parts.encode, {"": state}, about, ())
-    assert 0 <= evaluate.validation_accuracy(found[""], ready.splits[0]) <= 1
+    ready = start.prepare(runs.config_of(), workdir, writes=False)
+    candidate = measure.candidate(ready, state)
+    assert 0 <= measure.validation_accuracy(candidate, ready.splits[0]) <= 1
     seen = []
 
     class Watched:
@@ -123,27 +127,27 @@ def test_the_best_step_is_chosen_without_the_test_split(workdir):
             seen.append(None)
             return ready.splits[0].labels
 
-    evaluate.validation_accuracy(found[""], Watched())
+    measure.validation_accuracy(candidate, Watched())
     assert seen
 
 
 def test_a_run_is_measured_on_another_data_set(workdir):
-    config = saved.get_config(str(workdir))
+    config = saved.load(workdir)
     config.evaluate.data.train_split = "train[48:88]"
-    rows = finish.evaluate_run(config, workdir)
+    rows = evaluate.evaluate_run(config, workdir)
     assert rows["learned"][0].settings["train_split"] == "train[48:88]"
     assert rows["learned"][0].settings["num_train"] == 40
     config.evaluate.data.name = "fashion_mnist"
     with pytest.raises(ValueError, match="unknown data set|not in|download|prepare"):
         config.evaluate.data.name = "nowhere"
-        finish.evaluate_run(config, workdir)
+        evaluate.evaluate_run(config, workdir)
 
 
 def test_semi_writes_which_labels_it_used(workdir):
-    config = saved.get_config(str(workdir))
+    config = saved.load(workdir)
     config.evaluate.protocols = ("semi",)
     config.evaluate.options.semi = {"fractions": (0.5,), "epochs": (1,), "learning_rates": (0.1,)}
-    rows = finish.evaluate_run(config, workdir)
+    rows = evaluate.evaluate_run(config, workdir)
     lines = (workdir / "labels_50_percent_seed_0.txt").read_text().split()
     assert len(lines) == rows["learned"][0].settings["num_train"] == len(set(lines))
     assert all(0 <= int(line) < 48 for line in lines)
@@ -161,7 +165,7 @@ def test_what_cannot_be_evaluated_is_told_before_training(tmp_path):
 
 @pytest.mark.parametrize("layout", export.LAYOUTS)
 def test_an_export_has_its_card_and_loads_again(layout, workdir, tmp_path):
-    made = finish.export_run(saved.get_config(str(workdir)), workdir, None)
+    made = export.export_run(saved.load(workdir), workdir, None)
     measured = {"data": "x", "test_split": "y", "step": 6}
     results = {"learned": [{"protocol": "knn", "accuracy": 0.5, "settings": measured}]}
     file, card = export.export(made, tmp_path / "out", layout=layout, results=results)
@@ -177,8 +181,8 @@ def test_an_export_has_its_card_and_loads_again(layout, workdir, tmp_path):
 
 
 def test_a_checkpoint_of_any_step_is_exported(workdir):
-    config = saved.get_config(str(workdir))
-    early = finish.export_run(config, workdir, 2)
+    config = saved.load(workdir)
+    early = export.export_run(config, workdir, 2)
     assert early.about.step == 2 and export.results_of(workdir, 2) == {}
     jax.tree.map(
         np.testing.assert_array_equal, early.params, _restored(workdir, 2).params["encoder"]
@@ -190,6 +194,8 @@ def test_somebodys_readme_is_not_overwritten(workdir, tmp_path):
     made = byol_jax.load_encoder(workdir)
     _, card = export.export(made, tmp_path / "net.safetensors")
     assert card.name == "net.md" and (tmp_path / "README.md").read_text() == "mine"
+    with pytest.raises(ValueError, match="end its name in .safetensors"):
+        export.export(made, tmp_path / "net.pt")
     with pytest.raises(ValueError, match="unknown layout 'keras'"):
         export.export(made, tmp_path / "x", layout="keras")
 
@@ -197,33 +203,33 @@ def test_somebodys_readme_is_not_overwritten(workdir, tmp_path):
 def test_a_run_starts_from_a_file_of_another(workdir, tmp_path):
     file = workdir / "encoder.safetensors"
     config = runs.config_of(seed=5, start_from=str(file))
-    first = run.prepare(config, tmp_path / "new").first
+    first = start.prepare(config, tmp_path / "new").first
     loaded = byol_jax.load_encoder(file)
     for encoder in (first.params["encoder"], first.memory.target["encoder"]):
         jax.tree.map(np.testing.assert_array_equal, encoder, loaded.params)
     jax.tree.map(np.testing.assert_array_equal, first.stats["encoder"], loaded.stats)
-    fresh = run.prepare(runs.config_of(seed=5), tmp_path / "fresh").first
+    fresh = start.prepare(runs.config_of(seed=5), tmp_path / "fresh").first
     jax.tree.map(
         np.testing.assert_array_equal, first.params["projector"], fresh.params["projector"]
     )
     config.encoder = {"name": "resnet_tiny", "stem_width": 4}
     with pytest.raises(ValueError, match="weights to start from are another network's"):
-        run.prepare(config, tmp_path / "other")
+        start.prepare(config, tmp_path / "other")
 
 
 def test_a_file_is_evaluated_by_itself(workdir, tmp_path):
-    config = saved.get_config("")
+    config = fields.default()
     config.data.train_split, config.data.test_split = "train[:48]", "test[:40]"
     config.evaluate.protocols, config.evaluate.baselines = ("knn", "finetune"), ("raw pixels",)
     config.evaluate.options.finetune = {"epochs": 1, "learning_rates": (0.1,)}
     file = workdir / "encoder.safetensors"
-    rows = finish.evaluate_encoder(config, file, tmp_path)
-    want = finish.evaluate_run(saved.get_config(str(workdir)), workdir)
+    rows = evaluate.evaluate_encoder(config, file, tmp_path)
+    want = evaluate.evaluate_run(saved.load(workdir), workdir)
     assert rows["learned"][0].accuracy == want["learned"][0].accuracy
     assert [row.protocol for row in rows["learned"]] == ["knn", "finetune"]
     assert [row.protocol for row in rows["raw pixels"]] == ["knn"]
     assert rows["learned"][0].settings["encoder"] == str(file)
-    assert (tmp_path / evaluate.FILE).exists()
+    assert (tmp_path / "evaluation.json").exists()
 
 
 def test_evaluation_normalizes_as_the_views_of_a_preset_do():
@@ -240,4 +246,5 @@ def test_pictures_of_any_size_have_the_size_of_the_view():
     source.has_size = False
     config = runs.config_of()
     config.evaluate.view = {"proportion": 0.875}
-    assert export.about(config, source, 0).image_shape == (9, 9, 1)
+    method = types.SimpleNamespace(patches=None)
+    assert build_encoder.about(config, method, source, 0).image_shape == (9, 9, 1)

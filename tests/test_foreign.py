@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
-import weights
 
 from byol_jax import augment
-from byol_jax.encoder import foreign
-from byol_jax.encoder.foreign import names, tensors
+from byol_jax.encoders import foreign
+from byol_jax.encoders.foreign import names, tensors
+from support import weights
 
 
 def _write_safetensors(path, named):

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import weights
 
 from byol_jax import augment
-from byol_jax.encoder import foreign
-from byol_jax.encoder.foreign import names
+from byol_jax.encoders import foreign
+from byol_jax.encoders.foreign import names
+from support import weights
 
 # SimCLR
 

@@ -4,13 +4,12 @@ import copy
 import subprocess
 import sys
 
-import fuzz
-import fuzz_commands
-import fuzz_configs
 import jax
 import pytest
 
-from byol_jax import networks, told
+import fuzz
+from byol_jax import errors, networks
+from support import fuzz_commands, fuzz_configs
 
 SEED = 20
 # ml_collections loads a config file by it.
@@ -62,13 +61,24 @@ def test_a_value_of_another_type_is_told_with_the_type():
 
 def test_an_error_of_a_library_names_the_section_that_it_is_about():
     said = _refusal(encoder__widths=(8, 0))
-    assert "config.encoder is {'name': 'resnet_tiny', 'widths': (8, 0)" in said
+    assert "config.encoder = {'name': 'resnet_tiny', 'widths': (8, 0)" in said
     assert "ZeroDivisionError" in said
 
 
-def test_an_error_of_this_package_passes_as_it_is():
-    with pytest.raises(ValueError, match="^unknown padding 'x'"), told.of("encoder", {}):
-        networks.resnet((1,), padding="x")
+def test_an_error_of_this_package_gets_the_section_before_its_own_words():
+    words = "^config.encoder: unknown padding 'x'; choose one of"
+    with pytest.raises(errors.UserError, match=words) as raised:
+        with errors.naming_section("encoder", {"padding": "x"}):
+            networks.resnet((1,), padding="x")
+    assert raised.value.section == "encoder" and raised.value.value == {"padding": "x"}
+
+
+def test_an_error_that_names_its_section_keeps_it():
+    inner = errors.UserError("config.a.b is 3", section="a.b", value=3)
+    with pytest.raises(errors.UserError, match="^config.a.b is 3$") as raised:
+        with errors.naming_section("c", {}):
+            raise inner
+    assert raised.value is inner
 
 
 @pytest.mark.parametrize(
@@ -76,10 +86,13 @@ def test_an_error_of_this_package_passes_as_it_is():
     [
         (
             "--config.encoder.x=3",
-            "--config.encoder.x: config.encoder has no 'x'; it has bottleneck, name",
+            "--config.encoder.x: config.encoder has no 'x'; it has always_project, bottleneck",
         ),
         ("--config.batchsize=8", "has no 'batchsize' (did you mean 'batch_size'?)"),
-        ("--config.batch_size=many", "--config.batch_size=many: invalid literal for int()"),
+        (
+            "--config.batch_size=many",
+            "config.batch_size is 'many', of type str; it must be a whole number",
+        ),
         ("--config.epochs.x=3", "config.epochs is no section"),
         ("--config=missing.py", "missing.py"),
     ],

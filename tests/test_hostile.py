@@ -8,13 +8,12 @@ import time
 import tracemalloc
 import zipfile
 
-import hostile
 import numpy as np
 import pytest
-import weights
 
-from byol_jax.encoder import foreign
-from byol_jax.encoder.foreign import pickles, tensors, unpickling
+from byol_jax.encoders import foreign
+from byol_jax.encoders.foreign import pickles, tensors, unpickling
+from support import hostile, weights
 
 # Code
 

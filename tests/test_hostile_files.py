@@ -9,14 +9,13 @@ import tracemalloc
 import warnings
 import zipfile
 
-import hostile
 import numpy as np
 import pytest
 import safetensors.numpy
-import weights
 
-from byol_jax.encoder import foreign
-from byol_jax.encoder.foreign import archive, unpickling
+from byol_jax.encoders import foreign
+from byol_jax.encoders.foreign import archive, unpickling
+from support import hostile, weights
 
 # npz
 

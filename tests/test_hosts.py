@@ -8,11 +8,12 @@ import threading
 import time
 
 import jax
-import processes
 import pytest
-import tiny
 
-from byol_jax import hosts, runtime, train
+from byol_jax import errors, hosts
+from byol_jax.system import version
+from byol_jax.training import train
+from support import processes, tiny
 
 HOST = socket.gethostname()
 _TOLD = json.dumps({"process": 1, "host": "elsewhere", "facts": {}}).encode() + b"\n"
@@ -42,13 +43,13 @@ def test_processes_with_the_same_facts_meet_and_leave_the_port_free():
 
 
 def test_all_are_told_what_differs_and_where():
-    errors = _meet(processes.free_port(), [{"seed": 0}, {"seed": 0}, {"seed": 1, "more": "x"}])
+    refusals = _meet(processes.free_port(), [{"seed": 0}, {"seed": 0}, {"seed": 1, "more": "x"}])
     words = (
         f"more is 'x' in process 2 ({HOST}) and 'absent' in process 0; seed is 1 in process 2 "
         f"({HOST}) and 0 in process 0; start all processes with the same."
     )
-    for error in errors:
-        _is(error, ValueError, words)
+    for error in refusals:
+        _is(error, errors.UserError, words)
 
 
 def test_of_many_differences_five_are_told():
@@ -58,8 +59,8 @@ def test_of_many_differences_five_are_told():
 
 
 def test_who_does_not_come_is_named_to_all_who_did():
-    errors = _meet(processes.free_port(), [{}, {}], ids=(0, 2), count=4, timeout=1)
-    for error in errors:
+    refusals = _meet(processes.free_port(), [{}, {}], ids=(0, 2), count=4, timeout=1)
+    for error in refusals:
         _is(
             error,
             TimeoutError,
@@ -87,10 +88,10 @@ def test_a_port_that_another_program_has_is_named():
 
 
 def test_two_with_the_same_process_id_are_named_to_all():
-    errors = _meet(processes.free_port(), [{}] * 3, ids=(0, 1, 1))
+    refusals = _meet(processes.free_port(), [{}] * 3, ids=(0, 1, 1))
     words = f"process 1 has come twice, from {HOST} and {HOST}; give each its own --process_id."
-    for error in errors:
-        _is(error, ValueError, words)
+    for error in refusals:
+        _is(error, errors.UserError, words)
 
 
 def test_who_comes_after_the_last_is_told_of_the_process_id():
@@ -201,8 +202,8 @@ def _command(port, configs):
     """What `train` raises in threads that are its processes; none comes to JAX."""
 
     def call(number, config):
-        place = (f"127.0.0.1:{port}", len(configs), number)
-        train.command(config, "/nonexistent", place=place, several=True, timeout=10)
+        cluster = train.Cluster(f"127.0.0.1:{port}", len(configs), number, timeout=10)
+        train.train(config, "/nonexistent", cluster=cluster)
 
     with concurrent.futures.ThreadPoolExecutor(len(configs), "process") as pool:
         return [c.exception() for c in [pool.submit(call, *one) for one in enumerate(configs)]]
@@ -216,14 +217,14 @@ def test_two_configs_are_refused_by_the_field_and_both_values():
         "all processes with the same."
     )
     for error in _command(processes.free_port(), configs):
-        _is(error, ValueError, words)
+        _is(error, errors.UserError, words)
 
 
 def test_two_commits_are_refused(monkeypatch):
     commits = iter(("aaaa", "bbbb+"))
-    monkeypatch.setattr(runtime, "commit", lambda: next(commits))
+    monkeypatch.setattr(version, "commit", lambda: next(commits))
     one, other = _command(processes.free_port(), [tiny.get_config(), tiny.get_config()])
-    assert type(one) is type(other) is ValueError and str(one) == str(other)
+    assert type(one) is type(other) is errors.UserError and str(one) == str(other)
     told = [
         f"the code's commit is '{a}' in process 1 ({HOST}) and '{b}' in process 0; start all "
         "processes with the same."

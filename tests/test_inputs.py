@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from byol_jax import config as fields
-from byol_jax import data, inputs, train, views
+from byol_jax import data
+from byol_jax.builders import inputs, views
+from byol_jax.config import check, fields
+from byol_jax.training import train
 
 
 def _pictures(folder, sizes):
@@ -103,6 +105,7 @@ def test_pictures_of_any_size_train_without_an_image_size(tmp_path):
 def test_what_cannot_be_is_refused(options, words):
     config = _config("fashion_mnist_10k", **options)
     with pytest.raises(ValueError, match=words):
+        check.check(config)
         _choose(config)
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 LAUNCH = pathlib.Path(__file__).parent.parent / "launch"
-SCRIPTS = sorted([*LAUNCH.glob("*.sh"), *LAUNCH.glob("*.sbatch")])
+SCRIPTS = sorted([*LAUNCH.rglob("*.sh"), *LAUNCH.glob("*.sbatch")])
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from clusters import CLASSES, NOISY, TIDY
 from sklearn import linear_model
 
 from byol_jax.evaluation import logistic
+from support.clusters import CLASSES, NOISY, TIDY
 
 
 def test_logistic_is_scikit_learns_regression():

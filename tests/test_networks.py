@@ -2,7 +2,6 @@
 
 import functools
 
-import arrays
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 from byol_jax import networks
+from support import arrays
 
 
 def _init(net, x):

@@ -1,12 +1,12 @@
 """Batch norm on any number of devices, in groups, and in bfloat16."""
 
-import arrays
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from byol_jax import networks
+from support import arrays
 
 
 def _norm(**options):

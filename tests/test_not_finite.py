@@ -6,21 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import runs
 
-from byol_jax import (
-    checkpoint,
-    data,
-    inputs,
-    methods,
-    networks,
-    optimizers,
-    run,
-    train,
-    train_state,
-    train_step,
-    views,
-)
+from byol_jax import checkpoint, data, methods, networks, optimizers, train_state, train_step
+from byol_jax.builders import inputs, views
+from byol_jax.training import start, train
+from support import runs
 
 BAD = 255  # the picture whose first pixel this is
 
@@ -103,7 +93,7 @@ def config(monkeypatch):
 
 
 def _steps_with(config, picture):
-    ready = run.prepare(config, "unused", keeps=False)
+    ready = start.prepare(config, "unused", writes=False)
     coming = inputs.batches(ready.inputs, config, ready.source)
     return [n for n in range(1, 10) if picture in next(coming)["index"]]
 
@@ -122,7 +112,7 @@ def test_by_default_the_run_stops_and_keeps_what_there_is_to_look_at(config, tmp
         if k > 1:
             train.train(config, tmp_path / "short")
             with checkpoint.Checkpoints(tmp_path / "short", keep=None) as checkpoints:
-                ready = run.prepare(config, tmp_path / "short", keeps=False)
+                ready = start.prepare(config, tmp_path / "short", writes=False)
                 want = checkpoint.flat(checkpoints.restore(ready.first))
             assert kept.files == list(want)
 
@@ -136,5 +126,5 @@ def test_a_run_passes_over_some_and_counts_them(config, tmp_path, capsys):
     assert [line["step"] for line in lines if line["skipped"]] == bad
     assert capsys.readouterr().out.count("is not finite at step") == 3
     with checkpoint.Checkpoints(tmp_path, keep=None) as checkpoints:
-        state = checkpoints.restore(run.prepare(config, tmp_path, keeps=False).first)
+        state = checkpoints.restore(start.prepare(config, tmp_path, writes=False).first)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))

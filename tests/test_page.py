@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import math
+import os
 import re
 
 import numpy as np
@@ -134,7 +135,7 @@ def test_a_page_is_whole_or_not_there(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("no room")
 
-    monkeypatch.setattr(page.os, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="no room"):
         page.write(file, [_run(name="other", map=None)])
     assert file.read_bytes() == before

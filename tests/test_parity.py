@@ -1,14 +1,12 @@
 """An exported network in PyTorch gives our features (extra parity), and torchvision's gives them here."""
 
-import encoders
 import jax
 import numpy as np
 import pytest
-import recorded
-import recorded_names
 
-from byol_jax import augment, encoder, methods, networks, optimizers, train_state, train_step
+from byol_jax import augment, encoders, methods, networks, optimizers, train_state, train_step
 from byol_jax.networks import torchvision as layout
+from support import recorded, recorded_names, small_encoders
 
 SIDE = 64
 VIEW = {"size": SIDE, "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.25]}
@@ -16,7 +14,7 @@ VIEW = {"size": SIDE, "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.25]}
 
 def _trained(name):
     """After three steps of SimCLR, whose statistics are far from where they started."""
-    images = encoders.images(8, (SIDE, SIDE, 3))
+    images = small_encoders.images(8, (SIDE, SIDE, 3))
     view = augment.batched(augment.preset("simclr_cifar", **VIEW))
 
     def make_views(keys, images):
@@ -34,11 +32,11 @@ def _trained(name):
     for _ in range(3):
         state, metrics = step(state, {"image": images, "index": np.arange(8, dtype=np.int32)})
     assert np.isfinite(metrics["loss"])
-    told = encoders.about(encoder={"name": name}, image_shape=(SIDE, SIDE, 3), view=VIEW)
+    told = small_encoders.about(encoder={"name": name}, image_shape=(SIDE, SIDE, 3), view=VIEW)
     arrays = jax.device_get((state.params["encoder"], state.stats["encoder"]))
     moved = np.abs(arrays[1]["stem_bn"]["mean"]).max()
     assert moved > 0.05, moved
-    return encoder.Encoder(*arrays, told)
+    return encoders.Encoder(*arrays, told)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
@@ -48,14 +46,14 @@ def test_torchs_network_gives_our_features(name, tmp_path):
     from safetensors import torch as safetensors_torch
 
     ours, file = _trained(name), tmp_path / "model.safetensors"
-    encoder.file.write(file, ours.params, ours.stats, ours.about, layout="torchvision")
+    encoders.file.write(file, ours.params, ours.stats, ours.about, layout="torchvision")
     tensors = safetensors_torch.load_file(file)
     model = getattr(models, name)()
     missing = model.load_state_dict(tensors, strict=False)
     assert missing.missing_keys == ["fc.weight", "fc.bias"] and not missing.unexpected_keys
     model.fc = torch.nn.Identity()
     makers = {"torchvision": model, "timm": _timm(name, tensors)}
-    images = encoders.images(4, (SIDE, SIDE, 3))
+    images = small_encoders.images(4, (SIDE, SIDE, 3))
     inputs = torch.from_numpy(np.asarray(ours.view(images)).transpose(0, 3, 1, 2).copy())
     got = ours(images)
     for library, theirs in makers.items():
@@ -66,7 +64,7 @@ def test_torchs_network_gives_our_features(name, tmp_path):
         deviation = np.abs(got - want).max() / np.abs(want).max()
         print(f"{name} in {library}: {deviation:.1e} of the largest feature, 1e-4 allowed")
         assert deviation < 1e-4
-    jax.tree.map(np.testing.assert_array_equal, encoder.load(file).params, ours.params)
+    jax.tree.map(np.testing.assert_array_equal, encoders.load(file).params, ours.params)
 
 
 def _timm(name, tensors):

@@ -12,8 +12,9 @@ import pytest
 from byol_jax import networks
 
 pytest.importorskip("lightly", reason="needs byol_jax[parity]")
-import peer
 import torch
+
+import peer
 
 ROOT = pathlib.Path(__file__).parent.parent
 METHODS = ("byol", "simclr", "moco_v2")

@@ -5,7 +5,6 @@ import json
 import os
 
 import numpy as np
-import pictures
 import pytest
 import tensorflow_datasets as tfds
 import tifffile
@@ -13,6 +12,7 @@ from PIL import Image
 
 from byol_jax import data
 from byol_jax.data.preparation import convert
+from support import pictures
 
 
 def _good(folder):

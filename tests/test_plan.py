@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from byol_jax import assemble, inputs, lowering, plan
-from byol_jax import config as fields
+from byol_jax import plan
+from byol_jax.builders import inputs, lowering, step
+from byol_jax.commands import plan as plan_command
+from byol_jax.config import fields
 from byol_jax.plan import compiled, costs, hlo
 
 # A loop of five over a sum on four devices; a gather on pairs, begun in one fusion, gone on with in
@@ -171,7 +173,9 @@ def _config(name, **options):
 
 def _shapes(config, num_devices=4, **options):
     source = lowering.outline(config, **options)
-    return lowering.shapes(config, source, inputs.choose(config, source), num_devices)
+    images = inputs.choose(config, source)
+    built = step.make_parts(config, source, images)
+    return lowering.shapes(config, built, source, images, num_devices)
 
 
 def test_data_that_are_not_prepared_are_known_by_their_features():
@@ -196,8 +200,9 @@ def test_the_shapes_are_those_of_the_first_state_and_can_be_lowered():
     config = _config("fashion_mnist_10k")
     source = lowering.outline(config)
     way = inputs.choose(config, source)
-    state = assemble.first_state(config, source, way)()
-    described = lowering.shapes(config, source, way, 4)[0]
+    built = step.make_parts(config, source, way)
+    state = step.first_state(config, built, source, way)()
+    described = lowering.shapes(config, built, source, way, 4)[0]
     same = jax.tree.map(lambda a, b: (a.shape, a.dtype) == (b.shape, b.dtype), state, described)
     assert jax.tree.all(same)
     assert "all_reduce" in lowering.lower(config, source, jax.devices()[:4]).as_text()
@@ -206,7 +211,7 @@ def test_the_shapes_are_those_of_the_first_state_and_can_be_lowered():
 @pytest.mark.slow
 def test_a_small_step_compiles_for_chips_that_are_not_here(capsys):
     pytest.importorskip("libtpu")
-    found = lowering.report(_config("fashion_mnist_10k"), "v5e:2x2")
+    found = plan_command.report(_config("fashion_mnist_10k"), "v5e:2x2")
     assert found.fits and found.costs.counts["all-reduce"] > 0
     assert 0 < found.memory["total"] < 2**30
     assert "bound by" in capsys.readouterr().out

@@ -6,13 +6,13 @@ import subprocess
 import sys
 
 import numpy as np
-import pictures
 import pytest
 from tensorflow_datasets.proto import tf_example_pb2
 
 from byol_jax import data
 from byol_jax.data import images
 from byol_jax.data.preparation import convert
+from support import pictures
 
 
 def test_a_process_that_reads_pictures_loads_nothing_heavy():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from byol_jax import config as fields
-from byol_jax import data, preview
+from byol_jax import data
+from byol_jax.config import fields
+from byol_jax.report import preview
 
 
 def _config(**view):

@@ -3,14 +3,13 @@
 import pathlib
 import textwrap
 
-import encoders
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pictures
 import pytest
 
-from byol_jax.encoder import file as encoder_files
+from byol_jax.encoders import file as encoder_files
+from support import pictures, small_encoders
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
 
@@ -60,7 +59,7 @@ def test_the_train_step_in_ones_own_loop():
 def quickstart(tmp_path, monkeypatch):
     """A folder with the quickstart's encoder, not trained, in runs/quickstart, and photos."""
     encoder = {"name": "resnet", "stages": [1, 1, 1], "widths": [24, 48, 96], "stem": "strided"}
-    made = encoders.make(encoder=encoder, image_shape=(28, 28, 1), view={"size": 28})
+    made = small_encoders.make(encoder=encoder, image_shape=(28, 28, 1), view={"size": 28})
     file = tmp_path / "runs/quickstart/encoder.safetensors"
     encoder_files.write(file, made.params, made.stats, made.about)
     pictures.folder(tmp_path / "photos/cats", 12)

@@ -10,10 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-import recorded
-import recorded_names as names
-import recorded_operations
-import recorded_parts as parts
 
 from byol_jax import (
     ema,
@@ -26,6 +22,9 @@ from byol_jax import (
 )
 from byol_jax.methods.instdisc import Memory as Bank
 from byol_jax.methods.moco import Memory as Queue
+from support import recorded, recorded_operations
+from support import recorded_names as names
+from support import recorded_parts as parts
 
 # BYOL
 

@@ -1,235 +1,143 @@
-"""Reports: metrics on disk survive a kill, and the terminal tells what matters."""
+"""The report of real runs: what is in it, also of one that is unlabelled, young, or half lost."""
 
 import io
 import json
 import sys
-import time
 
-import jax.numpy as jnp
+import numpy as np
 import pytest
-import rich.console
+from PIL import Image
+from sklearn import decomposition, neighbors
 
-from byol_jax import report
-from byol_jax.report import pulse
-
-
-def _lines(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
-def test_each_step_is_a_json_line_at_once(tmp_path):
-    with report.Writer(tmp_path) as writer:
-        writer.write(5, {"loss": 0.5})
-        assert _lines(tmp_path) == [{"step": 5, "loss": 0.5}]
+from byol_jax import data
+from byol_jax.report import contents, feature_map
+from byol_jax.training import train
+from support import pictures, runs
 
 
-def test_a_loss_that_is_not_finite_is_null(tmp_path):
-    with report.Writer(tmp_path) as writer:
-        writer.write(1, {"loss": float("nan")})
-    assert _lines(tmp_path) == [{"step": 1, "loss": None}]
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    """A finished run, whose report was written at its end."""
+    folder = tmp_path_factory.mktemp("runs") / "moco"
+    train.train(runs.config_of(report=True), folder)
+    return folder
 
 
-def test_a_resumed_run_drops_what_came_after_its_checkpoint(tmp_path):
-    with report.Writer(tmp_path) as writer:
-        for step in (1, 2, 3):
-            writer.write(step, {"loss": 0.0})
-    with (tmp_path / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 4, "lo')  # killed while writing
-    with report.Writer(tmp_path, start_step=2) as writer:
-        writer.write(3, {"loss": 1.0})
-    assert [(line["step"], line["loss"]) for line in _lines(tmp_path)] == [(1, 0), (2, 0), (3, 1)]
+def _told(*workdirs, **options):
+    """(runs, pictures) that the page is made of."""
+    given = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            contents.page, "write", lambda out, runs, pictures: given.append((runs, pictures))
+        )
+        contents.write(workdirs, "unused.html", **options)
+    return given[0]
 
 
-def test_tensorboard_gets_the_same_numbers(tmp_path):
-    with report.Writer(tmp_path, tensorboard=True) as writer:
-        writer.write(1, {"loss": 0.5})
-    (events,) = tmp_path.glob("events.*")
-    assert b"loss" in events.read_bytes()
+def test_a_run_ends_with_its_report(workdir):
+    assert "moco" in (workdir / "report.html").read_text(encoding="utf-8")
+    (run,), _ = _told(workdir)
+    assert run.name == "moco" and run.facts["method"] == "moco"
+    assert len(run.metrics) == 6
+    # A constant decay of 0.9 and the learning rate of the first step: the schedules' own values.
+    assert run.metrics[0]["decay"] == pytest.approx(0.9)
+    assert run.metrics[0]["learning_rate"] == pytest.approx(0.03 * 16 / 256)
+    (row,) = run.evaluation["learned"]
+    assert np.sum(row["confusion"]) == 40 and len(row["classes"]) == 10
+    assert run.config["method.capacity"] == 24
+    assert run.preview
 
 
-def test_a_missing_tensorboard_names_the_extra(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(ImportError, match=r"pip install 'byol_jax\[tensorboard\]'"):
-        report.Writer(tmp_path, tensorboard=True)
+def test_no_report_is_written_where_it_is_switched_off(tmp_path):
+    train.train(runs.config_of(evaluate={"protocols": ()}), tmp_path / "run")
+    assert not (tmp_path / "run/report.html").exists()
 
 
-def test_off_a_terminal_progress_is_a_line_with_what_matters():
-    text = io.StringIO()
-    console = rich.console.Console(file=text, width=120)
-    metrics = {"images_per_second": 1234.0, "loss": 0.5, "spread": 0.9, "seconds_left": 90.0}
-    with report.Progress(10, console=console) as progress:
-        progress.show(4, metrics)
-    assert text.getvalue().strip() == (
-        "step 4/10  1,234 images/s  loss 0.500  spread 0.900  1.5 min left"
+def test_the_map_is_that_of_the_pictures_evaluated(workdir):
+    (run,), (shown,) = _told(workdir)
+    assert shown.labels == data.open_source("fashion_mnist_10k", "test[:40]").labels.tolist()
+    assert len(run.map.projections["PCA"]) == 40
+
+
+def test_two_runs_share_pictures_and_keep_their_own_names(workdir, tmp_path):
+    other = tmp_path / "moco"
+    train.train(runs.config_of(seed=1), other)
+    both, (shown,) = _told(workdir, other, num_pictures=20)
+    assert len(shown.names) == 20
+    assert [run.name for run in both] == [str(workdir), str(other)]
+    assert [run.map.pictures for run in both] == [0, 0]
+    contents.write([workdir, other], tmp_path / "new/two.html")
+    assert (tmp_path / "new/two.html").stat().st_size > 10_000
+
+
+def test_an_unlabelled_folder_has_a_report(tmp_path):
+    pictures.folder(tmp_path / "in", 40, size=(9, 12))
+    data.prepare(tmp_path / "in", tmp_path / "data", labels="none")
+    where = {"name": str(tmp_path / "data"), "train_split": "train"}
+    view = {"name": "supervised", "size": 8, "mean": None, "std": None}
+    changes = {"data": where, "views": {"first": view, "second": view}, "report": True}
+    train.train(runs.config_of(**changes), tmp_path / "run")
+    assert (tmp_path / "run/report.html").exists()
+    (run,), (shown,) = _told(tmp_path / "run")
+    assert shown.labels is None and len(run.map.projections["PCA"]) == 40
+    assert not run.evaluation
+
+
+def test_what_is_missing_is_left_out_and_said(workdir, tmp_path, capsys):
+    (tmp_path / "young").mkdir()
+    for name in ("config.json", "metrics.jsonl"):
+        (tmp_path / "young" / name).write_bytes((workdir / name).read_bytes())
+    with (tmp_path / "young/metrics.jsonl").open("a") as file:
+        file.write('{"step": 7, "lo')  # of a killed run
+    contents.write([tmp_path / "young"], tmp_path / "young.html")
+    (run,), _ = _told(tmp_path / "young")
+    assert len(run.metrics) == 6 and run.map is None
+    assert "has no encoder.safetensors yet" in capsys.readouterr().out
+    config = json.loads((workdir / "config.json").read_text())
+    config["data"]["name"] = "gone"
+    (tmp_path / "young/config.json").write_text(json.dumps(config))
+    (tmp_path / "young/encoder.safetensors").write_bytes(
+        (workdir / "encoder.safetensors").read_bytes()
     )
-
-
-def test_on_a_terminal_progress_is_a_bar():
-    text = io.StringIO()
-    console = rich.console.Console(file=text, width=120, force_terminal=True)
-    metrics = {"images_per_second": 1234.0, "loss": 0.5, "spread": 0.9, "seconds_left": 90.0}
-    with report.Progress(10, console=console) as progress:
-        progress.show(4, metrics)
-    assert "4/10" in text.getvalue() and "1,234 images/s" in text.getvalue()
-
-
-def test_a_counter_tells_the_end_where_there_is_no_terminal():
-    text = io.StringIO()
-    with report.Counter(console=rich.console.Console(file=text, width=20)) as counter:
-        for done in range(1, 2001):
-            counter.show("reading pictures", done, 2000)
-        counter.tell("[all] done")
-    assert text.getvalue() == "reading pictures: 2,000 of 2,000\n[all] done\n"
-
-
-def test_on_a_terminal_a_counter_is_a_bar():
-    text = io.StringIO()
-    console = rich.console.Console(file=text, width=120, force_terminal=True)
-    with report.Counter(console=console) as counter:
-        counter.show("reading pictures", 7, 20)
-    assert "7/20" in text.getvalue() and "reading pictures" in text.getvalue()
-
-
-def test_a_collapse_is_told_once():
-    warning = report.watch.Collapse()
-    spreads = [0.09, 0.095, 0.05, 0.04, 0.03]  # before training a small spread rises
-    told = [warning(step, {"spread": spread}) for step, spread in enumerate(spreads)]
-    assert [text is None for text in told] == [True, True, False, True, True]
-    assert told[2] == (
-        "projection spread 0.05 of 1.0 at step 2: the representation is collapsing; see "
-        '"Reading the curves" in the README.'
+    contents.write([tmp_path / "young"], tmp_path / "young.html")
+    assert (
+        "no map of features in the report: config.data: unknown data set" in capsys.readouterr().out
     )
+    with pytest.raises(FileNotFoundError, match="has no config.json; give the --workdir of a run"):
+        contents.write([tmp_path], tmp_path / "none.html")
 
 
-def test_devices_that_wait_for_images_are_told_of_once():
-    warning = report.watch.Starving()
-    waits = [0.9, 0.05, 0.2, 0.25, 0.3]  # the first line holds the start-up
-    told = [warning(step, {"data_wait": wait}) for step, wait in enumerate(waits)]
-    assert told[:3] == [None] * 3 and told[4] is None
-    assert "at step 3 the devices spend 25% of the time waiting for images" in told[3]
+def test_the_plane_and_the_neighbours_are_scikit_learns():
+    features = np.random.default_rng(0).normal(size=(50, 7)).astype(np.float32)
+    plane, explained = feature_map.plane(features)
+    theirs = decomposition.PCA(2).fit(features)
+    np.testing.assert_allclose(np.abs(plane), np.abs(theirs.transform(features)), atol=1e-4)
+    assert explained == pytest.approx(theirs.explained_variance_ratio_.sum(), rel=1e-4)
+    order, cosines = feature_map.nearest(features)
+    search = neighbors.NearestNeighbors(n_neighbors=13, metric="cosine").fit(features)
+    distances, index = search.kneighbors(features)
+    np.testing.assert_array_equal(order, index[:, 1:])
+    np.testing.assert_allclose(cosines, 1 - distances[:, 1:], atol=1e-5)
 
 
-def _log(folder, **options):
-    sizes = {"batch_size": 8, "total_steps": 4, "steps_per_epoch": 2}
-    return report.Log(
-        folder, schedules={"learning_rate": lambda step: 0.5 * step}, **sizes, **options
-    )
+def test_one_picture_and_equal_features_do_no_harm():
+    for features in (np.ones((1, 3), np.float32), np.zeros((5, 1), np.float32)):
+        plane, explained = feature_map.plane(features)
+        order, cosines = feature_map.nearest(features)
+        assert plane.shape == (len(features), 2) and explained == 0
+        assert order.shape == cosines.shape == (len(features), min(12, len(features) - 1))
 
 
-def test_a_step_is_told_of_when_the_next_is_on_its_way(tmp_path):
-    values = {"loss": 1.0, "spread": 0.5}
-    with _log(tmp_path) as log:
-        log(2, values, waited=0.0)
-        assert _lines(tmp_path) == []
-        log(4, values, waited=0.0)
-        assert [line["step"] for line in _lines(tmp_path)] == [2]
-    first, second = _lines(tmp_path)
-    assert (first["epoch"], first["learning_rate"]) == (1.0, 0.5)
-    assert second["epoch"] == 2.0 and second["data_wait"] == 0.0
+def test_a_sprite_has_every_picture_in_its_place():
+    images = np.zeros((5, 8, 8, 1), np.uint8)
+    images[3] = 255
+    sprite, tile, columns = contents._sprite(images)
+    sheet = np.asarray(Image.open(io.BytesIO(sprite)).convert("L"))
+    assert (tile, columns) == (8, 3) and sheet.shape == (16, 24)
+    assert sheet[8:, :8].mean() > 250 and sheet.mean() < 60
 
 
-def test_waiting_counts_from_line_to_line(tmp_path, monkeypatch):
-    clock = iter([0.0, 10.0, 30.0])
-    monkeypatch.setattr(report.log.time, "monotonic", lambda: next(clock))
-    with _log(tmp_path) as log:
-        log(1, {"loss": 1.0, "spread": 0.5}, waited=2.0)
-        log(2, {"loss": 1.0, "spread": 0.5}, waited=7.0)
-    assert [line["data_wait"] for line in _lines(tmp_path)] == [0.2, 0.25]
-    assert [line["images_per_second"] for line in _lines(tmp_path)] == [0.8, 0.4]
-
-
-def test_a_loss_that_is_not_finite_is_written_as_null(tmp_path):
-    with _log(tmp_path) as log:
-        log(1, {"loss": float("nan"), "spread": 0.5}, waited=0.0)
-    assert _lines(tmp_path)[0]["loss"] is None
-
-
-def test_metrics_that_cannot_be_written_do_not_stop_the_run(tmp_path, capsys):
-    def full(step, values):
-        raise OSError(28, "No space left on device")
-
-    with _log(tmp_path) as log:
-        log._writer.write = full
-        log(1, {"loss": 1.0, "spread": 0.5}, waited=0.0)
-    assert "no metrics of step 1 on disk: No space left on device" in capsys.readouterr().out
-
-
-def test_a_long_silence_is_broken_now_and_then(monkeypatch):
-    monkeypatch.setattr(pulse, "SECONDS", 0.1)
-    told = []
-    with pulse.Pulse(told.append, step=3) as beat:
-        time.sleep(0.25)
-        beat.step = 4
-        time.sleep(0.15)
-    assert told[0] == "at step 3, as before" and "at step 4" in told
-    told.clear()
-    with pulse.Pulse(told.append, step=0) as beat:
-        for _ in range(10):
-            beat.told()
-            time.sleep(0.03)
-    assert told == []
-
-
-def test_a_silent_log_writes_nothing(tmp_path):
-    with _log(tmp_path, silent=True) as log:
-        log(1, {"loss": 1.0, "spread": 0.5}, waited=0.0)
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_warning_goes_above_the_bar():
-    text = io.StringIO()
-    with report.Progress(10, console=rich.console.Console(file=text, width=20)) as progress:
-        progress.warn("projection spread 0.02 [of 1.0] at step 3")
-    assert text.getvalue() == "warning: projection spread 0.02 [of 1.0] at step 3\n"
-
-
-def test_the_summary_shows_facts_and_warnings():
-    text = io.StringIO()
-    console = rich.console.Console(file=text, width=120)
-    report.show({"workdir": "runs/[bold]"}, ["mind [red]"], console=console)
-    assert "runs/[bold]" in text.getvalue() and "warning: mind [red]" in text.getvalue()
-
-
-def test_leaves_are_counted_by_the_mask():
-    params = {"dense": {"kernel": jnp.zeros((2, 3)), "bias": jnp.zeros(3)}}
-    mask = {"dense": {"kernel": True, "bias": False}}
-    told = report.leaves_text(params, mask)
-    assert told == "1 arrays, 6 numbers; not: 1 arrays, 3 numbers (bias)"
-
-
-def _finished(folder, spread, published=None):
-    folder.mkdir()
-    lines = [{"step": n, "spread": spread * n, "feature_spread": 0.5} for n in range(1, 11)]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (folder / "config.json").write_text(json.dumps({"published": published}))
-    accuracy = {"learned": [{"protocol": "knn", "accuracy": 0.8125, "settings": {}}]}
-    measures = {"learned": {"spread": 0.5, "effective_rank": 12.34}}
-    record = {"step": 10, "accuracy": accuracy, "measures": measures}
-    (folder / "evaluation.json").write_text(json.dumps(record))
-    return report.compare.read(folder)
-
-
-def test_runs_stand_side_by_side_in_a_table(tmp_path):
-    runs = [_finished(tmp_path / "byol", 0.1, 72.5), _finished(tmp_path / "raft", 0.01)]
-    head, _, byol, raft = report.compare.markdown(runs).splitlines()
-    columns = "run | knn | projection spread | feature spread | effective rank | published"
-    assert head == f"| {columns} |"
-    assert byol == "| byol | 81.2 | 0.800 | 0.500 | 12.3 | 72.5 |"  # steps 6 to 10
-    assert raft == "| raft | 81.2 | 0.080 | 0.500 | 12.3 | – |"
-
-
-def test_a_picture_of_runs_is_drawn(tmp_path):
-    runs = [_finished(tmp_path / "byol", 0.1)]
-    report.compare.picture(runs, "spread", str(tmp_path / "spread.svg"))
-    assert "<svg" in (tmp_path / "spread.svg").read_text()
-
-
-def test_a_run_that_is_not_finished_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"has no config.json; give the --workdir of runs"):
-        report.compare.read(tmp_path)
-
-
-def test_a_missing_matplotlib_names_the_extra(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r"pip install 'byol_jax\[plot\]'"):
-        report.compare.picture([], "spread", str(tmp_path / "spread.svg"))
+def test_umap_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(ImportError, match=r"pip install 'byol_jax\[umap\]'"):
+        feature_map.umap_plane(np.zeros((3, 2)))

@@ -5,8 +5,9 @@ import re
 import statistics
 import time
 
-import augmentation_pairs as pairs
 import pytest
+
+import augmentation_pairs as pairs
 import tables
 
 
@@ -14,12 +15,12 @@ def test_readme_says_what_the_files_say():
     text = tables.README.read_text(encoding="utf-8")
     sections = {match[1] for match in tables.SECTION.finditer(text)}
     assert sections == set(tables.SECTIONS)
-    assert tables.readme(text, tables.read()) == text, "run python launch/tables.py"
+    assert tables.readme(text, tables.read()) == text, "run python launch/studies/tables.py"
 
 
 def test_the_picture_shows_what_the_files_say():
     drawn = tables.PICTURE.read_text(encoding="utf-8")
-    assert tables.digest(tables.read()) in drawn, "run python launch/tables.py"
+    assert tables.digest(tables.read()) in drawn, "run python launch/studies/tables.py"
 
 
 def test_every_result_tells_of_a_clean_commit_and_of_no_path():
@@ -38,7 +39,7 @@ def test_the_heat_map_shows_what_its_record_says():
     record = json.loads(pairs.RECORD.read_text(encoding="utf-8"))
     drawn = pairs.PICTURE.read_text(encoding="utf-8")
     shown = tables.fingerprint(pairs.means(record))
-    assert shown in drawn, "run python launch/augmentation_pairs.py"
+    assert shown in drawn, "run python launch/studies/augmentation_pairs.py"
     commits = {row["commit"] for row in record.values()}
     assert all(re.fullmatch("[0-9a-f]{12}", commit) for commit in commits), commits
 

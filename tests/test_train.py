@@ -1,16 +1,21 @@
 """The program: resume is exact for every method, and mistakes are told before they cost."""
 
+import collections
 import json
 import subprocess
 import sys
 
 import jax
 import numpy as np
-import pictures
 import pytest
-import runs
 
-from byol_jax import checkpoint, data, finish, report, run, train
+from byol_jax import checkpoint, data, errors, methods
+from byol_jax.builders import parts, views
+from byol_jax.commands import compare, evaluate
+from byol_jax.config import check, saved, sections
+from byol_jax.system import devices
+from byol_jax.training import train
+from support import pictures, runs
 
 
 def _config(kind, **changes):
@@ -23,7 +28,7 @@ def _config(kind, **changes):
 
 def _last(workdir, config):
     with checkpoint.Checkpoints(workdir, keep=2) as checkpoints:
-        return checkpoints.restore(run.prepare(config, workdir).first)
+        return checkpoints.restore(runs.prepare(config, workdir).first)
 
 
 def _lines(workdir):
@@ -36,8 +41,8 @@ class _Killed(BaseException):
     """Not an Exception: like a kill, nothing may catch it."""
 
 
-# RAFT and MoCo v3 carry what BYOL carries, the others what SimCLR or InstDisc does.
-KIN = ("raft", "mocov3", "supervised", "cpc", "instdisc exact")
+# RAFT and MoCo v3 carry what BYOL carries, symmetric MoCo what MoCo does, the others what SimCLR or InstDisc does.
+KIN = ("raft", "mocov3", "moco symmetric", "supervised", "cpc", "instdisc exact")
 
 
 @pytest.mark.parametrize(
@@ -48,14 +53,14 @@ def test_a_killed_run_resumes_to_the_very_same_bits(method, tmp_path, monkeypatc
     train.train(config, tmp_path / "whole")
     calls = []
 
-    def kill(batch, real=train.runtime.shard):
+    def kill(batch, real=devices.shard):
         calls.append(None)
         if len(calls) == 5:  # after the checkpoint of step 3, with step 4 logged
             raise _Killed
         return real(batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train.runtime, "shard", kill)
+        patch.setattr(devices, "shard", kill)
         with pytest.raises(_Killed):
             train.train(config, tmp_path / "parts")
     train.train(config, tmp_path / "parts")
@@ -91,11 +96,11 @@ def test_the_table_stands_learned_beside_untrained_and_raw_pixels(tmp_path):
     config.evaluate.protocols = ("knn",)
     rows = train.train(config, tmp_path)
     assert list(rows) == ["learned", "untrained", "raw pixels"]
-    again = finish.evaluate_run(config, tmp_path)
+    again = evaluate.evaluate_run(config, tmp_path)
     assert again == rows
     record = json.loads((tmp_path / "evaluation.json").read_text())
     assert record["step"] == 6
-    assert "| knn | projection spread |" in report.compare.markdown([report.compare.read(tmp_path)])
+    assert "| knn | projection spread |" in compare.markdown([compare.read(tmp_path)])
     assert record["accuracy"]["learned"][0]["accuracy"] == rows["learned"][0].accuracy
     test = data.open_source("fashion_mnist_10k", "test[:40]")
     assert rows["learned"][0].settings["num_test"] == len(test) == 40
@@ -103,7 +108,7 @@ def test_the_table_stands_learned_beside_untrained_and_raw_pixels(tmp_path):
 
 def _refused(words, kind="byol", **changes):
     with pytest.raises(ValueError, match=words):
-        run.prepare(_config(kind, **changes), "/nonexistent")
+        runs.prepare(_config(kind, **changes), "/nonexistent")
 
 
 def test_a_batch_size_that_does_not_divide_names_one_that_does():
@@ -138,7 +143,7 @@ def test_an_unknown_method_lists_those_there_are():
     config = _config("byol")
     config.method.name = "byoll"
     with pytest.raises(ValueError, match=words):
-        run.prepare(config, "/nonexistent")
+        runs.prepare(config, "/nonexistent")
 
 
 def test_an_unknown_argument_lists_what_the_factory_takes():
@@ -150,13 +155,13 @@ def test_a_method_without_a_network_that_it_needs_says_where_to_give_it():
     config = _config("simclr")
     config.projector = {}
     with pytest.raises(ValueError, match="method 'simclr' needs projector: give it in"):
-        run.prepare(config, "/nonexistent")
+        runs.prepare(config, "/nonexistent")
 
 
 def test_layer_norm_has_nothing_to_sync(tmp_path):
     config = _config("simclr")
     config.batch_norm = {"kind": "layer", "sync": True}
-    ready = run.prepare(config, tmp_path)
+    ready = runs.prepare(config, tmp_path)
     assert not jax.tree.leaves(ready.first.stats["encoder"])
 
 
@@ -177,7 +182,7 @@ def test_supervision_without_labels_is_refused(tmp_path):
     assert train.train(config, tmp_path / "run") == {}
     assert "probe_loss" not in _lines(tmp_path / "run")[0]
     with pytest.raises(ValueError, match="has no labels; choose"):
-        finish.evaluate_run(_config("simclr", data=where, epochs=1, evaluate={"protocols": ("knn",)}),
+        evaluate.evaluate_run(_config("simclr", data=where, epochs=1, evaluate={"protocols": ("knn",)}),
                        tmp_path / "run")  # fmt: skip
 
 
@@ -208,9 +213,73 @@ def test_a_missing_test_split_is_told_before_training():
 
 
 def test_another_experiment_in_the_workdir_is_refused(tmp_path):
-    run.prepare(_config("byol"), tmp_path)
+    runs.prepare(_config("byol"), tmp_path)
+    (tmp_path / "checkpoints/3").mkdir(parents=True)
     with pytest.raises(ValueError, match="another experiment's checkpoint: seed was 0 and is 1"):
-        run.prepare(_config("byol", seed=1), tmp_path)
+        runs.prepare(_config("byol", seed=1), tmp_path)
+
+
+def test_a_config_without_a_checkpoint_binds_nothing(tmp_path):
+    """Of a run that failed before its first checkpoint, or was stopped while it compiled."""
+    runs.prepare(_config("byol"), tmp_path)
+    assert (tmp_path / "config.json").exists()
+    runs.prepare(_config("byol", seed=1), tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["seed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"views": {"first": {"area": (1.0, 0.2)}}}, "config.views.first: random crop: area"),
+        ({"encoder": {"widths": (8, 0, 4)}}, "config.encoder = "),
+        ({"projector": {"widths": ()}}, "config.projector: widths"),
+        ({"views": {"first": {"size": 0}}}, "config.views.first: size 0"),
+    ],
+)
+def test_a_mistyped_value_leaves_no_workdir_behind(changes, words, tmp_path):
+    with pytest.raises(errors.UserError, match=words) as refusal:
+        train.train(_config("simclr", **changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    assert f"config.{refusal.value.section}" in words.replace(" = ", "")
+
+
+def test_a_start_builds_and_checks_once(tmp_path, monkeypatch):
+    calls = collections.Counter()
+
+    def count(module, name):
+        real = getattr(module, name)
+
+        def counted(*arguments, **options):
+            calls[name] += 1
+            return real(*arguments, **options)
+
+        monkeypatch.setattr(module, name, counted)
+
+    count(parts, "build")
+    count(check, "check")
+    count(views, "check_channels")
+    count(sections, "check_type")
+    config = _config("simclr")
+    train.train(config, tmp_path)
+    assert calls["build"] == calls["check"] == calls["check_channels"] == 1
+    values = len(saved.flat(config.to_dict()))
+    assert calls["check_type"] <= 2 * values  # a field, and the section that holds it
+
+
+def test_a_new_method_is_one_entry_in_the_table(tmp_path, monkeypatch):
+    """Nothing outside a method knows it by name: a copy under another name trains all the same."""
+
+    def mine(encoder, projector, *, weight: float = 1.0, axis_name: str | None = None):
+        method = methods.simclr(encoder, projector, axis_name=axis_name)
+        return method._replace(schedules={"weight": lambda step: weight * step}, capacity=7)
+
+    monkeypatch.setitem(methods.METHODS, "mine", mine)
+    config = _config("simclr", method={"name": "mine", "weight": 2.0})
+    config = config.copy_and_resolve_references()
+    del config.method["temperature"]
+    train.train(config, tmp_path)
+    assert [line["weight"] for line in _lines(tmp_path)] == [0, 2, 4, 6, 8, 10]
+    assert json.loads((tmp_path / "config.json").read_text())["method"]["name"] == "mine"
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
@@ -225,13 +294,15 @@ def _command(*arguments):
 
 
 def test_a_mistyped_field_names_the_nearest():
-    done = _command("train", "--config=configs/quickstart.py", "--config.batchsize=8")
+    done = _command(
+        "train", "--config=configs/quickstart.py", "--workdir=w", "--config.batchsize=8"
+    )
     assert done.returncode != 0 and "batch_size" in done.stderr
 
 
 def test_commands_say_what_they_need():
     done = _command("trian")
-    assert done.returncode != 0 and "train, evaluate, embed, export" in done.stdout + done.stderr
+    assert done.returncode != 0 and "prepare, preview, train, evaluate" in done.stdout + done.stderr
     done = _command("train")
     assert done.returncode != 0 and "--config and --workdir" in done.stdout + done.stderr
 

@@ -10,12 +10,12 @@ import sys
 
 import numpy as np
 import pytest
-import runs
-import trajectories
 
-from byol_jax import checkpoint, run
+from byol_jax import checkpoint
+from byol_jax.training import start
+from support import runs, trajectories
 
-DRIVER = pathlib.Path(trajectories.__file__)
+TESTS = pathlib.Path(__file__).parent
 LOSS, TENSOR = 1e-5, 1e-4  # of the value, and of a tensor's largest
 
 
@@ -26,10 +26,20 @@ def _free_port():
 
 def _train(folder, num_processes, devices, methods):
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)}
+    environment["PYTHONPATH"] = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
     port = str(_free_port())
     running = [
         subprocess.Popen(
-            [sys.executable, DRIVER, folder, str(num_processes), str(number), port, *methods],
+            [
+                sys.executable,
+                "-m",
+                "support.trajectories",
+                folder,
+                str(num_processes),
+                str(number),
+                port,
+                *methods,
+            ],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -48,7 +58,7 @@ def _losses(workdir):
 
 
 def _last(workdir, method):
-    ready = run.prepare(trajectories.config_of(method), workdir, keeps=False)
+    ready = start.prepare(trajectories.config_of(method), workdir, writes=False)
     with checkpoint.Checkpoints(workdir, keep=None) as checkpoints:
         return checkpoint.flat(checkpoints.restore(ready.first))
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import jax
 
+from byol_jax import errors
+
 
 def sometimes(
     key: jax.Array,
@@ -18,7 +20,7 @@ def sometimes(
     `change` keeps shape and type. Raises ValueError when the probability is not in [0, 1].
     """
     if not 0 <= probability <= 1:
-        raise ValueError(f"a probability is in [0, 1] and came as {probability}.")
+        raise errors.UserError(f"a probability is in [0, 1] and came as {probability}.")
     if probability == 0:
         return image
     if probability == 1:

@@ -11,6 +11,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from byol_jax import errors
 from byol_jax.augment import chance
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -145,7 +146,7 @@ def normalize(image: jax.Array, *, mean: Sequence[float], std: Sequence[float]) 
     """
     chex.assert_rank(image, 3)
     if len(mean) != len(std) or len(mean) not in (1, image.shape[-1]):
-        raise ValueError(
+        raise errors.UserError(
             f"mean ({len(mean)} numbers) and std ({len(std)}) must have 1 or {image.shape[-1]}"
             " numbers, the image's channels; give those of your data, or None to leave it out."
         )

@@ -7,6 +7,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from byol_jax import errors
 from byol_jax.augment import chance
 
 _PAD_MODES = {"same": "constant", "edge": "edge", "reflect": "reflect"}
@@ -41,9 +42,9 @@ def blur(
     """
     chex.assert_rank(image, 3)
     if kernel_size < 1 or kernel_size % 2 == 0:
-        raise ValueError(f"kernel_size ({kernel_size}) must be odd and at least 1.")
+        raise errors.UserError(f"kernel_size ({kernel_size}) must be odd and at least 1.")
     if padding not in _PAD_MODES:
-        raise ValueError(f"padding ({padding!r}) must be one of {', '.join(_PAD_MODES)}.")
+        raise errors.UserError(f"padding ({padding!r}) must be one of {', '.join(_PAD_MODES)}.")
     offsets = jnp.arange(kernel_size, dtype=jnp.float32) - kernel_size // 2
     weights = jax.nn.softmax(-0.5 * (offsets / sigma) ** 2)
     for axis in (0, 1):

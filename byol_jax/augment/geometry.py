@@ -15,6 +15,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from byol_jax import errors
 from byol_jax.augment import chance
 
 
@@ -102,7 +103,7 @@ def crop_and_resize(
     """
     chex.assert_rank(image, 3)
     if method not in _KERNELS:
-        raise ValueError(f"method ({method!r}) must be one of {', '.join(_KERNELS)}.")
+        raise errors.UserError(f"method ({method!r}) must be one of {', '.join(_KERNELS)}.")
     box = jnp.asarray(box).astype(jnp.float32)
     chex.assert_shape(box, (4,))
     for axis, num_out in enumerate(height_and_width(size)):
@@ -137,7 +138,9 @@ def center_crop(image: jax.Array, *, size: int | Sequence[int]) -> jax.Array:
     chex.assert_rank(image, 3)
     height, width = height_and_width(size)
     if height > image.shape[0] or width > image.shape[1]:
-        raise ValueError(f"a crop of {height} x {width} is larger than {image.shape[:2]}; resize.")
+        raise errors.UserError(
+            f"a crop of {height} x {width} is larger than {image.shape[:2]}; resize."
+        )
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     return image[top : top + height, left : left + width]
 
@@ -177,9 +180,9 @@ def random_box(
     Raises ValueError when attempts is below 1 or a range is not positive and ascending.
     """
     if attempts < 1 or not 0 < area[0] <= area[1] or not 0 < ratio[0] <= ratio[1]:
-        raise ValueError(
-            f"a box wants attempts >= 1 and ascending positive ranges, and got attempts {attempts},"
-            f" area {tuple(area)}, ratio {tuple(ratio)}."
+        raise errors.UserError(
+            "random crop: area and ratio must be ascending positive pairs and attempts >= 1; got "
+            f"area {tuple(area)}, ratio {tuple(ratio)}, attempts {attempts}."
         )
     sides_key, top_key, left_key = jax.random.split(key, 3)
     heights, widths = _draw_sides(sides_key, height * width, area, ratio, attempts)
@@ -222,7 +225,9 @@ def patches(image: jax.Array, *, size: int, stride: int) -> jax.Array:
     """
     height, width, channels = image.shape
     if size > min(height, width):
-        raise ValueError(f"patches of {size} pixels are larger than the image, {height} x {width}.")
+        raise errors.UserError(
+            f"patches of {size} pixels are larger than the image, {height} x {width}."
+        )
     rows, columns = (
         jnp.arange(0, side - size + 1, stride)[:, None] + jnp.arange(size)[None, :]
         for side in (height, width)

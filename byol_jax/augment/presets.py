@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import jax
 
+from byol_jax import errors
 from byol_jax.augment import color, views
 
 _TORCHVISION = {
@@ -88,7 +89,7 @@ PRESETS = {
 def preset_settings(name: str, *, strength: float = 1.0, **overrides) -> views.Settings:
     """The settings of a preset, some of them overridden; the arguments and errors are preset's."""
     if name not in PRESETS:
-        raise ValueError(f"there is no view preset {name!r}; there are {', '.join(PRESETS)}.")
+        raise errors.UserError(f"there is no view preset {name!r}; there are {', '.join(PRESETS)}.")
     settings = {**views.Settings()._asdict(), **PRESETS[name]}
     for amount in ("brightness", "contrast", "saturation", "hue"):
         settings[amount] *= strength

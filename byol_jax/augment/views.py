@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from byol_jax import errors
 from byol_jax.augment import color, filters, geometry, jitter
 
 
@@ -116,13 +117,21 @@ _NUMBERS = {name: number for number, name in enumerate(_OPERATIONS)}
 def _check(settings: Settings) -> None:
     unknown = [name for name in settings.order if name not in _OPERATIONS]
     if unknown:
-        raise ValueError(f"order has {unknown[0]!r}; the operations are {', '.join(_OPERATIONS)}.")
+        raise errors.UserError(
+            f"order has {unknown[0]!r}{errors.near(unknown[0], _OPERATIONS)}; the operations are "
+            f"{', '.join(_OPERATIONS)}."
+        )
     if len(set(settings.order)) != len(settings.order):
-        raise ValueError(f"order names an operation twice: {', '.join(settings.order)}.")
+        raise errors.UserError(f"order names an operation twice: {', '.join(settings.order)}.")
+    for name in ("area", "ratio", "blur_sigma"):
+        if len(getattr(settings, name)) != 2:
+            raise errors.UserError(f"{name} {tuple(getattr(settings, name))} must be a pair.")
+    if settings.size is not None and min(geometry.height_and_width(settings.size)) < 1:
+        raise errors.UserError(f"size {settings.size} must be 1 or more.")
     if (settings.mean is None) != (settings.std is None):
-        raise ValueError("mean and std go together: give both or neither.")
+        raise errors.UserError("mean and std go together: give both or neither.")
     if settings.dtype not in _DTYPES:
-        raise ValueError(f"dtype {settings.dtype!r} must be one of {', '.join(_DTYPES)}.")
+        raise errors.UserError(f"dtype {settings.dtype!r} must be one of {', '.join(_DTYPES)}.")
 
 
 def _make_view(key, image, *, settings):
@@ -204,8 +213,8 @@ def evaluation_view(
     Raises ValueError when proportion is not in (0, 1], or only one of mean and std is given.
     """
     if not 0 < proportion <= 1:
-        raise ValueError(f"proportion ({proportion}) must be in (0, 1].")
-    _check(Settings(mean=mean, std=std))
+        raise errors.UserError(f"proportion ({proportion}) must be in (0, 1].")
+    _check(Settings(size=size, mean=mean, std=std))
 
     def view(image: jax.Array) -> jax.Array:
         image = color.to_float(image)

@@ -6,7 +6,7 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 from etils import epath
 
-from byol_jax.data.preparation import tfrecord
+from byol_jax import errors
 
 EMBEDDED = Path(__file__).parent / "embedded"
 
@@ -29,7 +29,7 @@ def records(name: str, split: str, *, data_dir: str | None):
         _prepare(builder)
         splits = list(builder.info.splits)
     if split.split("[")[0] not in splits:
-        raise ValueError(
+        raise errors.UserError(
             f"data set {name!r} has no split {split!r}; it has {', '.join(splits)}: change "
             "data.train_split or data.test_split ('train[90%:]' is a part), or evaluate nothing "
             "by evaluate.protocols=()."
@@ -55,6 +55,16 @@ def known(name: str, split: str, *, data_dir: str | None):
     return number, info.features
 
 
+def is_prepared(folder: Path) -> bool:
+    """Whether TFDS, or `prepare`, wrote this folder."""
+    return (folder / "dataset_info.json").exists()
+
+
+def is_tfrecord(builder: tfds.core.DatasetBuilder) -> bool:
+    """Whether the files of a TFDS data set are TFRecord, which has no random access."""
+    return builder.info.file_format == tfds.core.FileFormat.TFRECORD
+
+
 def _builder(name, data_dir):
     folder = epath.Path(EMBEDDED / name)
     if not folder.is_dir() or not name:
@@ -63,20 +73,20 @@ def _builder(name, data_dir):
         return _from_folder(folder)
     known = tfds.list_builders(with_community_datasets=False)
     if name.split("/")[0].split(":")[0] not in known:
-        near = difflib.get_close_matches(name, known, n=3)
-        embedded = ", ".join(sorted(f.name for f in EMBEDDED.iterdir() if f.is_dir()))
-        raise ValueError(
-            f"unknown data set {name!r}: there are {embedded} in the package, folders that "
+        embedded = sorted(folder.name for folder in EMBEDDED.iterdir() if folder.is_dir())
+        near = difflib.get_close_matches(name, [*embedded, *known], n=3)
+        raise errors.UserError(
+            f"unknown data set {name!r}: there are {', '.join(embedded)} in the package, folders that "
             f"`byol_jax prepare` made (there is none at {folder.resolve()}), and the names of "
-            f"TFDS{', such as ' + ', '.join(near) if near else ''}; change data.name."
+            f"TFDS; change data.name{' (near it: ' + ', '.join(near) + ')' if near else ''}."
         )
     _refuse_tfrecord(epath.Path(tfds.builder(name, data_dir=data_dir).data_dir))
     return tfds.builder(name, data_dir=data_dir, file_format="array_record")
 
 
 def _from_folder(folder):
-    if not (folder / "dataset_info.json").exists():
-        raise ValueError(
+    if not is_prepared(folder):
+        raise errors.UserError(
             f"{folder} is a folder, but not one that `byol_jax prepare` made; run "
             f"`python -m byol_jax prepare --source={folder} --out=…` and name its --out."
         )
@@ -85,8 +95,8 @@ def _from_folder(folder):
 
 
 def _refuse_tfrecord(folder):
-    if tfrecord.is_here(folder) and tfrecord.is_tfrecord(tfds.builder_from_directory(folder)):
-        raise ValueError(
+    if is_prepared(folder) and is_tfrecord(tfds.builder_from_directory(folder)):
+        raise errors.UserError(
             f"{folder} holds TFRecord files, which have no random access; convert them once, by "
             f"`python -m byol_jax prepare --source={folder} --out=…`, and name its --out."
         )
@@ -98,10 +108,8 @@ def _prepare(builder) -> None:
     try:
         builder.download_and_prepare()
     except ImportError as error:
-        raise ImportError(
-            f"TFDS prepares {builder.name!r} with tensorflow ({error}); run "
-            "pip install 'byol_jax[tfds]'. Once it is prepared, tensorflow is not needed."
-        ) from error
+        purpose = f"TFDS prepares {builder.name!r} with tensorflow, once ({error})"
+        raise errors.missing_extra("tfds", purpose) from error
     except AssertionError as error:  # its word for archives to be fetched by hand
         raise FileNotFoundError(
             f"TFDS cannot download {builder.name!r} itself: {error} Then start again with the same "

@@ -21,6 +21,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
+from byol_jax import errors
 from byol_jax.data import images
 
 try:
@@ -67,9 +68,9 @@ def random_box(
     Raises ValueError when attempts is below 1 or a range is not positive and ascending.
     """
     if attempts < 1 or not 0 < area[0] <= area[1] or not 0 < ratio[0] <= ratio[1]:
-        raise ValueError(
-            f"a box wants attempts >= 1 and ascending positive ranges, and got attempts {attempts},"
-            f" area {tuple(area)}, ratio {tuple(ratio)}."
+        raise errors.UserError(
+            "random crop: area and ratio must be ascending positive pairs and attempts >= 1; got "
+            f"area {tuple(area)}, ratio {tuple(ratio)}, attempts {attempts}."
         )
     for _ in range(attempts):
         pixels = height * width * generator.uniform(*area)
@@ -107,7 +108,7 @@ def decode_crops(
     Raises OSError when the bytes are not a picture, ValueError for an unknown method.
     """
     if method not in METHODS:
-        raise ValueError(f"method ({method!r}) must be one of {', '.join(METHODS)}.")
+        raise errors.UserError(f"method ({method!r}) must be one of {', '.join(METHODS)}.")
     size = (size, size) if isinstance(size, int) else tuple(size)
     height, width, is_jpeg = _header(encoded, channels)
     boxes = boxes_of(height, width)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
+from byol_jax import errors
 from byol_jax.data import tiff
 
 PLAIN_MODES = {"L": 1, "RGB": 3}  # the modes that are arrays of channels already
@@ -81,7 +82,7 @@ def read(encoded: bytes) -> Picture:
     uint8 or uint16 and for an empty file; Image.DecompressionBombError for a huge one.
     """
     if not encoded:
-        raise ValueError("the file is empty")
+        raise errors.UserError("the file is empty")
     if tiff.is_tiff(encoded) and (found := tiff.read(encoded)) is not None:
         color, alpha = found
         pixels = color if alpha is None else over_white(color, alpha)
@@ -107,10 +108,10 @@ def _channels_last(picture):
     if picture.mode == "I":  # a PPM of 16 bits
         array = np.asarray(picture)
         if array.min() < 0 or array.max() > 65535:
-            raise ValueError("32-bit values have no set range; store 8 or 16 bits")
+            raise errors.UserError("32-bit values have no set range; store 8 or 16 bits")
         return array.astype(np.uint16)[..., None]
     if picture.mode == "F":
-        raise ValueError("float values have no set range; store 8 or 16 bits")
+        raise errors.UserError("float values have no set range; store 8 or 16 bits")
     if picture.mode.startswith("I;16"):
         return np.asarray(picture).astype(np.uint16)[..., None]
     array = np.asarray(picture.convert("L" if grey else "RGB"))

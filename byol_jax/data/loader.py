@@ -6,6 +6,8 @@ import grain
 import numpy as np
 from absl import flags
 
+from byol_jax import errors
+
 _SEED_STRIDE = 1_000_003  # grain adds the epoch to the seed: seeds apart, so that no two runs meet
 
 Take = Callable[[np.ndarray, int, np.ndarray], dict[str, np.ndarray]]
@@ -35,12 +37,12 @@ def batches(
     Raises ValueError when the batch is larger than the data or does not divide over the processes.
     """
     if batch_size > num_examples:
-        raise ValueError(
+        raise errors.UserError(
             f"batch_size ({batch_size}) is larger than the {num_examples} examples; choose a "
             "smaller one."
         )
     if batch_size % process_count:
-        raise ValueError(
+        raise errors.UserError(
             f"batch_size ({batch_size}) must divide evenly over {process_count} processes; "
             f"try {max(batch_size // process_count, 1) * process_count}."
         )

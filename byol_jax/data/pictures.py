@@ -1,4 +1,4 @@
-"""Loose pictures of a folder, read as a data set made of them would give them."""
+"""Reads picture files of a folder exactly as a data set prepared from them would."""
 
 import concurrent.futures
 import os
@@ -10,8 +10,9 @@ from typing import Self
 import numpy as np
 from PIL import Image
 
-from byol_jax.data import images
-from byol_jax.data.preparation import convert, folder
+from byol_jax import errors
+from byol_jax.data import files, images
+from byol_jax.system import paths
 
 
 def find(source: str | Path) -> tuple[list[str], dict[str, str]]:
@@ -19,15 +20,15 @@ def find(source: str | Path) -> tuple[list[str], dict[str, str]]:
 
     Raises FileNotFoundError where `source` is no folder, or has no pictures.
     """
-    source = Path(source).expanduser()
+    source = paths.local(source)
     if not source.is_dir():
         raise FileNotFoundError(f"{source} is not a folder; give --images a folder of pictures.")
-    paths, left_out = folder.paths(source)
-    if not paths:
+    names, left_out = files.below(source)
+    if not names:
         raise FileNotFoundError(
-            f"{source} has no pictures; their names end in {', '.join(folder.SUFFIXES)}."
+            f"{source} has no pictures; their names end in {', '.join(files.SUFFIXES)}."
         )
-    return paths, left_out
+    return names, left_out
 
 
 def read(file: str | Path, shape: tuple[int, int, int], dtype: str) -> np.ndarray:
@@ -39,7 +40,7 @@ def read(file: str | Path, shape: tuple[int, int, int], dtype: str) -> np.ndarra
     try:
         pixels = images.read(Path(file).read_bytes()).pixels
     except Exception as error:
-        raise ValueError(convert.reason(error)) from error
+        raise errors.UserError(files.reason(error)) from error
     return images.fit(_as(_in_channels(pixels, shape[-1]), dtype), tuple(shape[:2]))
 
 
@@ -50,7 +51,8 @@ class Reader:
     """
 
     def __init__(self, source: str | Path, shape: tuple[int, int, int], dtype: str):
-        self._source, self._how = Path(source).expanduser(), (shape, dtype)
+        self._source = paths.local(source)
+        self._shape, self._dtype = shape, dtype
         self._pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
         self._quiet = warnings.catch_warnings()
 
@@ -63,9 +65,11 @@ class Reader:
         self._pool.shutdown(cancel_futures=True)
         self._quiet.__exit__(*exception)
 
-    def start(self, paths: Sequence[str]) -> list[concurrent.futures.Future]:
-        """The pictures at these paths of the source, a future each; see `read`."""
-        return [self._pool.submit(read, self._source / path, *self._how) for path in paths]
+    def start(self, names: Sequence[str]) -> list[concurrent.futures.Future]:
+        """The pictures of these names in the source, a future each; see `read`."""
+        return [
+            self._pool.submit(read, self._source / name, self._shape, self._dtype) for name in names
+        ]
 
 
 def _in_channels(pixels, channels):
@@ -77,7 +81,7 @@ def _in_channels(pixels, channels):
     if (found, channels) == (3, 1):
         grey = Image.fromarray(images.to_8_bits(pixels)).convert("L")
         return np.asarray(grey)[..., None]
-    raise ValueError(f"{found} channels, where the encoder takes {channels}")
+    raise errors.UserError(f"{found} channels, where the encoder takes {channels}")
 
 
 def _as(pixels, dtype):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from byol_jax import errors
 from byol_jax.data import crops, images
 
 SMALL = 2**30
@@ -35,11 +36,7 @@ class Source:
         """(H, W, C) of every image; raises ValueError where they differ and no size was given."""
         if self._image_size is not None:
             return self._image_size, self._image_size, self.num_channels
-        if self.sizes_differ:
-            raise ValueError(
-                f"the pictures of data set {self.name!r} differ in size; set data.image_size to "
-                "the pixels that their shorter side shall have."
-            )
+        self.require_size()
         return *self._size, self.num_channels
 
     @property
@@ -126,9 +123,17 @@ class Source:
     def require_labels(self) -> None:
         """Raises ValueError when the data has no labels."""
         if self.num_classes is None:
-            raise ValueError(
+            raise errors.UserError(
                 f"data set {self.name!r} has no labels; choose a self-supervised method and "
                 "evaluate.protocols=(), or prepare it from subfolders named after the classes."
+            )
+
+    def require_size(self) -> None:
+        """Raises UserError when the pictures differ in size and none was given to make them one."""
+        if self.sizes_differ and not self.has_size:
+            raise errors.UserError(
+                f"the pictures of data set {self.name!r} differ in size; set data.image_size to "
+                "the length in pixels that their shorter side is resized to."
             )
 
 
@@ -198,7 +203,7 @@ def outline(
 
     found, features = catalog.known(name, split, data_dir=data_dir)
     if num_examples is None and found is None:
-        raise ValueError(
+        raise errors.UserError(
             f"data set {name!r} is not prepared, so that the number of its examples is not known; "
             "give it as --num_examples."
         )

@@ -6,6 +6,8 @@ import logging
 import numpy as np
 from PIL import Image
 
+from byol_jax import errors
+
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _STACKS = ("shaped", "imagej", "ome")  # files that say themselves that their pages are one array
 _ALPHA = (1, 2)  # of the tag ExtraSamples
@@ -39,7 +41,7 @@ def read(encoded: bytes) -> tuple[np.ndarray, np.ndarray | None] | None:
             raise Image.DecompressionBombError
         part = series if stacked else page
         if part.dtype not in (np.uint8, np.uint16):
-            raise ValueError(f"{part.dtype} values have no set range; store 8 or 16 bits")
+            raise errors.UserError(f"{part.dtype} values have no set range; store 8 or 16 bits")
         pixels = _channels_last(part.asarray(), part.axes)
     if not any(alphas):
         return pixels, None
@@ -50,6 +52,6 @@ def _channels_last(pixels, axes):
     if pixels.ndim == 2:
         return pixels[..., None]
     if pixels.ndim != 3:
-        raise ValueError(f"its axes are {axes} and a picture has rows, columns and channels")
+        raise errors.UserError(f"its axes are {axes} and a picture has rows, columns and channels")
     named = [axis for axis, name in enumerate(axes) if name in "SC"]
     return np.moveaxis(pixels, named[0] if named else int(np.argmin(pixels.shape)), -1)

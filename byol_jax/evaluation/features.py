@@ -5,6 +5,8 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
+from byol_jax import errors
+
 
 def extract(
     encode: Callable[[np.ndarray], jax.Array], images: np.ndarray, *, batch_size: int = 500
@@ -20,7 +22,7 @@ def extract(
     row of features per image.
     """
     if len(images) == 0 or batch_size < 1:
-        raise ValueError(
+        raise errors.UserError(
             f"extract got {len(images)} images and a batch_size of {batch_size}; "
             "both must be 1 or more."
         )
@@ -32,7 +34,7 @@ def extract(
         padded = np.concatenate([batch, np.repeat(batch[-1:], fill, axis=0)]) if fill else batch
         features = np.asarray(encode(padded), dtype=np.float32)
         if features.ndim != 2 or len(features) != batch_size:
-            raise ValueError(
+            raise errors.UserError(
                 f"encode must give features [{batch_size}, F] for {batch_size} images and gave "
                 f"{list(features.shape)}; pool over the spatial axes first."
             )
@@ -46,21 +48,23 @@ def check(features: np.ndarray, labels: np.ndarray | None, num_classes: int, spl
     Raises ValueError, naming the split ("training" or "test"), when they are not.
     """
     if labels is None:
-        raise ValueError(
+        raise errors.UserError(
             f"kNN and linear evaluation need labels, and the {split} split has none; evaluate on "
             "a data set with labels, or evaluate with no protocols."
         )
     labels = np.asarray(labels)
     if np.ndim(features) != 2 or labels.shape != np.shape(features)[:1]:
-        raise ValueError(
+        raise errors.UserError(
             f"the {split} split must have features [N, F] and labels [N], and has "
             f"{list(np.shape(features))} and {list(labels.shape)}."
         )
     if not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"{split} labels must be integers and are {labels.dtype}; convert them.")
+        raise errors.UserError(
+            f"{split} labels must be integers and are {labels.dtype}; convert them."
+        )
     if labels.size == 0 or labels.min() < 0 or labels.max() >= num_classes:
         found = f"in [{labels.min()}, {labels.max()}]" if labels.size else "none"
-        raise ValueError(
+        raise errors.UserError(
             f"{split} labels must be in [0, {num_classes}) and are {found}; correct num_classes, "
             "or leave out the examples without a label."
         )
@@ -75,7 +79,7 @@ def split(
     """
     num_validation = round(fraction * num_examples)
     if not 0 < num_validation < num_examples:
-        raise ValueError(
+        raise errors.UserError(
             f"a validation_fraction of {fraction} takes {num_validation} of {num_examples} "
             "training examples; it must take at least one and leave at least one."
         )

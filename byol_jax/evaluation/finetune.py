@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from byol_jax import errors
 from byol_jax.evaluation import features, table, tuning
 from byol_jax.evaluation.table import Row
 from byol_jax.evaluation.tuning import Backbone, Images, Recipe
@@ -45,7 +46,7 @@ def probe(
     Raises ValueError for an unknown recipe or change, and as finetune does.
     """
     if recipe not in PROBES:
-        raise ValueError(f"unknown recipe {recipe!r}; choose one of {', '.join(PROBES)}.")
+        raise errors.UserError(f"unknown recipe {recipe!r}; choose one of {', '.join(PROBES)}.")
     arguments = {"weight_decay": 0.0, **PROBES[recipe], **changes, "frozen": True}
     how = {"num_classes": num_classes, "validation_fraction": validation_fraction, "seed": seed}
     row = finetune(backbone, train, test, **how, **arguments)
@@ -116,7 +117,7 @@ def semi(
     """
     search = _search(backbone, train, test, num_classes, learning_rates, batch_size, recipe)
     if len(epochs) != len(fractions):
-        raise ValueError(f"{len(fractions)} fractions want as many epochs, and got {epochs}.")
+        raise errors.UserError(f"{len(fractions)} fractions want as many epochs, and got {epochs}.")
     rows = []
     for fraction, passes in zip(fractions, epochs, strict=True):
         found = []
@@ -145,7 +146,7 @@ def subset(labels: np.ndarray, fraction: float, *, num_classes: int, seed: int) 
     all of its own. Raises ValueError for a fraction not in (0, 1].
     """
     if not 0 < fraction <= 1:
-        raise ValueError(f"a fraction of the labels must be in (0, 1] and is {fraction}.")
+        raise errors.UserError(f"a fraction of the labels must be in (0, 1] and is {fraction}.")
     rng, labels = np.random.default_rng(seed), np.asarray(labels)
     each = max(round(fraction * len(labels) / num_classes), 1)
     picked = [rng.permutation(np.flatnonzero(labels == c))[:each] for c in range(num_classes)]
@@ -172,7 +173,7 @@ class _Search(NamedTuple):
     def measure(self, index, folds, epochs, seed) -> _Measured:
         """Of training on the examples at index; folds: (train, validation) pairs to choose by."""
         if epochs < 1:
-            raise ValueError(f"epochs ({epochs}) must be 1 or more.")
+            raise errors.UserError(f"epochs ({epochs}) must be 1 or more.")
         rate, validation = self.learning_rates[0], None
         if folds:
             correct = [self._correct(rate, folds, epochs, seed) for rate in self.learning_rates]
@@ -206,11 +207,13 @@ def _search(backbone, train, test, num_classes, learning_rates, batch_size, rest
     unknown = sorted(set(rest) - set(Recipe._fields))
     if unknown:
         known = ["learning_rates", "epochs", *Recipe._fields]
-        raise ValueError(f"there is no option {unknown[0]!r}; there are {', '.join(known)}.")
+        raise errors.UserError(f"there is no option {unknown[0]!r}; there are {', '.join(known)}.")
     if len(learning_rates) == 0 or min(learning_rates) <= 0:
-        raise ValueError(f"learning_rates {tuple(learning_rates)} must be one or more, above 0.")
+        raise errors.UserError(
+            f"learning_rates {tuple(learning_rates)} must be one or more, above 0."
+        )
     if batch_size < 1:
-        raise ValueError(f"batch_size ({batch_size}) must be 1 or more.")
+        raise errors.UserError(f"batch_size ({batch_size}) must be 1 or more.")
     recipe = Recipe(batch_size, **rest)
     tuner = tuning.Tuner(backbone, num_classes, recipe)
     return _Search(tuner, train, test, num_classes, tuple(learning_rates), recipe)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from byol_jax import metrics, optimizers
+from byol_jax import errors, metrics, optimizers
 from byol_jax.evaluation import features, table
 from byol_jax.evaluation.table import Row
 
@@ -142,8 +142,14 @@ def _accuracies(probes, inputs, labels):
 
 def _check_options(learning_rates, weight_decays, epochs, batch_size):
     if len(learning_rates) == 0 or min(learning_rates) <= 0:
-        raise ValueError(f"learning_rates {tuple(learning_rates)} must be one or more, above 0.")
+        raise errors.UserError(
+            f"learning_rates {tuple(learning_rates)} must be one or more, above 0."
+        )
     if len(weight_decays) == 0 or min(weight_decays) < 0:
-        raise ValueError(f"weight_decays {tuple(weight_decays)} must be one or more, 0 or above.")
+        raise errors.UserError(
+            f"weight_decays {tuple(weight_decays)} must be one or more, 0 or above."
+        )
     if epochs < 1 or batch_size < 1:
-        raise ValueError(f"epochs ({epochs}) and batch_size ({batch_size}) must be 1 or more.")
+        raise errors.UserError(
+            f"epochs ({epochs}) and batch_size ({batch_size}) must be 1 or more."
+        )

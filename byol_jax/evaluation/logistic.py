@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import scipy.optimize
 
+from byol_jax import errors
 from byol_jax.evaluation import features, table
 from byol_jax.evaluation.table import Row
 
@@ -41,7 +42,7 @@ def logistic(
     features.check(test_features, test_labels, num_classes, "test")
     penalties = sorted(penalties, reverse=True)
     if not penalties or min(penalties) <= 0:
-        raise ValueError(f"penalties {tuple(penalties)} must be one or more, above 0.")
+        raise errors.UserError(f"penalties {tuple(penalties)} must be one or more, above 0.")
     rng = np.random.default_rng(seed)
     kept, held_out = features.split(rng, len(train_features), validation_fraction)
     train, test = features.standardize(np.asarray(train_features), np.asarray(test_features))

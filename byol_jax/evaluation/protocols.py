@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from byol_jax import errors
 from byol_jax.evaluation import finetune, knn, linear, logistic
 from byol_jax.evaluation.table import Row
 from byol_jax.evaluation.tuning import Backbone, Images, Recipe
@@ -73,7 +74,7 @@ def evaluate(
                 made = ON_IMAGES[name](subject.backbone, train, test, **how)
         except TypeError as error:
             if "unexpected keyword argument" in str(error):
-                raise ValueError(f"evaluate.options.{name}: {error}.") from error
+                raise errors.UserError(f"evaluate.options.{name}: {error}.") from error
             raise
         rows += made if isinstance(made, list) else [made]
     return rows
@@ -83,10 +84,12 @@ def check(protocols: Sequence[str], options: Mapping[str, Any]) -> None:
     """Raises ValueError for an unknown protocol, and for options of one that does not run."""
     unknown = [name for name in protocols if name not in PROTOCOLS]
     if unknown:
-        raise ValueError(f"there is no protocol {unknown[0]!r}; there are {', '.join(PROTOCOLS)}.")
+        raise errors.UserError(
+            f"there is no protocol {unknown[0]!r}; there are {', '.join(PROTOCOLS)}."
+        )
     unused = [name for name in options if name not in protocols]
     if unused:
-        raise ValueError(
+        raise errors.UserError(
             f"options for {unused[0]!r}, which does not run; the protocols are "
             f"{', '.join(protocols) or 'none'}: add it there or remove its options."
         )

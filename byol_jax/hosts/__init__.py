@@ -18,6 +18,7 @@ import jax
 from jax._src import clusters, distributed
 from jax.experimental import multihost_utils
 
+from byol_jax import errors
 from byol_jax.hosts import roll_call
 from byol_jax.hosts.roll_call import Place
 
@@ -37,11 +38,13 @@ def find(coordinator: str | None, num_processes: int | None, process_id: int | N
     if None not in given:
         return Place(*given)
     if given != (None, None, None):
-        raise ValueError("give --coordinator, --num_processes and --process_id, or none of them.")
+        raise errors.UserError(
+            "give --coordinator, --num_processes and --process_id, or none of them."
+        )
     unset = (None, None, None, None, None)
     address, count, number, _ = clusters.ClusterEnv.auto_detect_unset_distributed_params(*unset, 60)
     if None in (address, count, number):
-        raise ValueError(
+        raise errors.UserError(
             "--distributed finds no cluster that JAX knows (SLURM, TPU, GKE, Open MPI); give "
             "--coordinator=HOST:PORT, --num_processes and --process_id."
         )
@@ -57,7 +60,7 @@ def connect(place: Place, facts: Mapping[str, Any], *, timeout: int) -> None:
     OSError where process 0 cannot listen.
     """
     if not 0 <= place.process_id < place.num_processes:
-        raise ValueError(
+        raise errors.UserError(
             f"process_id ({place.process_id}) must be in [0, {place.num_processes}), the number of "
             "processes."
         )
@@ -106,11 +109,11 @@ class Notice:
         return self._told
 
 
-def explain(error: Exception) -> None:
-    """Ends this process where it is one of several, which would wait for each other.
+def exit_if_distributed(error: Exception) -> None:
+    """Ends this process after an error where it is one of several, which would wait for each other.
 
-    By LOST where the error comes of another that has died, which it names. JAX's own heartbeat may
-    end it first; it names the dead too.
+    Exits with LOST if another process died, which it names, and with 1 otherwise. JAX's own
+    heartbeat may end the process first; it names the dead too.
     """
     count = jax.process_count()
     if count == 1:
@@ -118,13 +121,13 @@ def explain(error: Exception) -> None:
     traceback.print_exception(error)
     dead = _dead(count) if _comes_of_jax(error) else []
     if dead:
-        told = (
+        message = (
             f"process {', '.join(map(str, dead))} of {count} has died; see its log. The same "
             "command, on all hosts, goes on from the newest checkpoint."
         )
     else:
-        told = str(error) or type(error).__name__
-    print(f"byol_jax: {told}", file=sys.stderr, flush=True)
+        message = str(error) or type(error).__name__
+    print(f"byol_jax: {message}", file=sys.stderr, flush=True)
     os._exit(LOST if dead else 1)  # what would end orderly waits for the others
 
 

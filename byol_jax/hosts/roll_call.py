@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from byol_jax import errors
+
 _MOST = 2**24  # bytes of a report
 _SHOWN = 5  # differences that an error names
 _FULL = "takes no more: two may have the same --process_id, or another program the port"
@@ -35,17 +37,17 @@ def meet(place: Place, facts: Mapping[str, Any], timeout: float) -> None:
     else:
         verdict = _give((host, port), report, deadline)
     if verdict["twice"]:
-        raise ValueError(f"{verdict['twice']}; give each its own --process_id.")
+        raise errors.UserError(f"{verdict['twice']}; give each its own --process_id.")
     if verdict["missing"]:
         raise TimeoutError(f"after {timeout} s {verdict['missing']}; see its log, and start again.")
     if verdict["different"]:
-        raise ValueError(f"{verdict['different']}; start all processes with the same.")
+        raise errors.UserError(f"{verdict['different']}; start all processes with the same.")
 
 
 def _address(coordinator) -> tuple[str, int]:
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
-        raise ValueError(
+        raise errors.UserError(
             f"--coordinator={coordinator} is not a host and a port, such as 10.0.0.1:9730."
         )
     return host.strip("[]"), int(port)

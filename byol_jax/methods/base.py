@@ -1,13 +1,13 @@
 """What a method is, and the little that several of them share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 
-from byol_jax import ema, networks
+from byol_jax import ema, errors, networks
 
 TARGET_STATS = ("own", "copied", "averaged")
 
@@ -35,6 +35,15 @@ class Method(NamedTuple):
     kept: leaves [B, ...], or, of a coupled method, also scalars.
     batch: image, index, row (the example's global number in this step), label where there is one.
     metrics: scalars, averaged over devices by the engine.
+
+    What the program shows and checks of a method:
+
+    schedules: what changes over the run, such as the target's decay: functions of the updates done
+        before a step, by name; they are logged.
+    capacity: rows of the method's queue; 0 without one.
+    needs_labels: the batch must hold `label`.
+    patches: the arguments of networks.patchwise where the encoder sees patches of an image, whose
+        features are averaged; None where it sees whole images.
     """
 
     init: Callable
@@ -42,6 +51,10 @@ class Method(NamedTuple):
     objective: Callable
     remember: Callable
     coupled: bool
+    schedules: Mapping[str, Callable] = {}
+    capacity: int = 0
+    needs_labels: bool = False
+    patches: Mapping[str, int] | None = None
 
 
 def init_chain(key: jax.Array, nets: dict[str, networks.Network], x: chex.ArrayTree):
@@ -89,7 +102,9 @@ def target_stats(kind: str, old, own, online, *, decay: float):
     Papers and their code keep the target's own; raises ValueError for a kind not in TARGET_STATS.
     """
     if kind not in TARGET_STATS:
-        raise ValueError(f"unknown target_stats {kind!r}; choose one of {', '.join(TARGET_STATS)}.")
+        raise errors.UserError(
+            f"unknown target_stats {kind!r}; choose one of {', '.join(TARGET_STATS)}."
+        )
     if kind == "own":
         return own
     return online if kind == "copied" else ema.update(old, online, decay=decay)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import jax
 
-from byol_jax import ema, losses, networks
+from byol_jax import ema, errors, losses, networks
 from byol_jax.methods import base
 
 
@@ -43,7 +43,7 @@ def byol(
     online = target_nets if predictor is None else {**target_nets, "predictor": predictor}
     decay_at = _decay(decay, decay_schedule, total_steps)
     if decay and not stop_gradient:
-        raise ValueError(
+        raise errors.UserError(
             f"decay {decay} without stop_gradient: a target that gradients reach is the online "
             "network itself; set decay to 0 and decay_schedule to 'constant'."
         )
@@ -95,14 +95,16 @@ def byol(
         moved = {name: params[name] for name in target_nets}
         return ema.update(memory, moved, decay=decay_at(step))
 
-    return base.Method(init, forward, objective, remember, coupled=False)
+    return base.Method(
+        init, forward, objective, remember, coupled=False, schedules={"decay": decay_at}
+    )
 
 
 def _decay(decay: float, schedule: str, total_steps: int | None) -> Callable:
     if schedule == "constant":
         return lambda step: decay
     if schedule != "cosine" or total_steps is None:
-        raise ValueError(
+        raise errors.UserError(
             f"decay_schedule {schedule!r} with total_steps {total_steps}: choose 'constant', or "
             "'cosine' and give total_steps."
         )

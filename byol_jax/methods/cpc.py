@@ -7,7 +7,7 @@ rows below, and has to tell them from all other patches of the batch.
 import jax
 import jax.numpy as jnp
 
-from byol_jax import collectives, losses, networks
+from byol_jax import collectives, errors, losses, networks
 from byol_jax.methods import base
 
 
@@ -30,8 +30,8 @@ def cpc(
     The loss is the mean cross-entropy over an image's predictions, at most log of the number of
     patches of the whole batch. Raises ValueError for an offset that leaves the grid.
     """
-    patchwise = networks.patchwise(encoder, size=patch_size, stride=patch_stride)
-    nets = {"encoder": patchwise, "context": context}
+    patches = {"size": patch_size, "stride": patch_stride}
+    nets = {"encoder": networks.patchwise(encoder, **patches), "context": context}
 
     def init(key, views):
         net_key, weight_key = jax.random.split(key)
@@ -56,27 +56,27 @@ def cpc(
 
     def objective(outputs, memory, batch, key):
         del memory, batch, key
-        patches, predictions = outputs["patches"], outputs["predictions"]
-        rows = collectives.all_gather(patches, axis_name).reshape(-1, patches.shape[-1])
-        number = collectives.row_index(patches[..., 0].size, axis_name).reshape(patches.shape[:3])
+        features, predictions = outputs["patches"], outputs["predictions"]
+        rows = collectives.all_gather(features, axis_name).reshape(-1, features.shape[-1])
+        number = collectives.row_index(features[..., 0].size, axis_name).reshape(features.shape[:3])
         each = []  # of every prediction, the cross-entropy
         for k, offset in enumerate(offsets):
-            queries = predictions[:, k, :-offset].reshape(-1, patches.shape[-1])
+            queries = predictions[:, k, :-offset].reshape(-1, features.shape[-1])
             index = number[:, offset:].reshape(-1)
-            told = losses.instance_softmax(queries, rows, index, temperature=1.0)
-            each.append(told.reshape(len(patches), -1))
+            cross_entropy = losses.instance_softmax(queries, rows, index, temperature=1.0)
+            each.append(cross_entropy.reshape(len(features), -1))
         return jnp.mean(jnp.concatenate(each, axis=1), axis=1), (), {}
 
     def remember(memory, params, kept, step):
         del params, kept, step
         return memory
 
-    return base.Method(init, forward, objective, remember, coupled=True)
+    return base.Method(init, forward, objective, remember, coupled=True, patches=patches)
 
 
 def _check(offsets, num_rows):
     if not offsets or not all(0 < offset < num_rows for offset in offsets):
-        raise ValueError(
+        raise errors.UserError(
             f"offsets {offsets} must be in [1, {num_rows - 1}]: the grid has {num_rows} rows of "
             "patches; choose smaller ones, a smaller patch_size or patch_stride, or larger views."
         )

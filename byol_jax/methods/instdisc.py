@@ -85,4 +85,11 @@ def instdisc(
         bank = memory_bank.blend(memory.bank, index, rows, decay=decay)
         return Memory(bank, kept.get("normalizer", memory.normalizer))
 
-    return base.Method(init, forward, objective, remember, coupled=num_negatives > 0)
+    return base.Method(
+        init,
+        forward,
+        objective,
+        remember,
+        coupled=num_negatives > 0,
+        schedules={"decay": lambda step: decay},
+    )

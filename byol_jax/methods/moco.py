@@ -10,7 +10,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from byol_jax import collectives, ema, losses, networks, randomness, ring_buffer
+from byol_jax import collectives, ema, errors, losses, networks, randomness, ring_buffer
 from byol_jax.methods import base
 
 
@@ -32,6 +32,7 @@ def moco(
     symmetric: bool = False,
     target_stats: str = "own",
     permutation: Callable = randomness.permutation,
+    batch_size: int | None = None,
     axis_name: str | None = None,
 ) -> base.Method:
     """MoCo: the first view asks, the second gives the keys; the queue gives the negatives.
@@ -40,7 +41,11 @@ def moco(
         twice the batch then enters the queue.
     capacity: rows of the queue. shuffle: deal the keys' images anew over the devices (or the batch
     norm groups of one) before they are normalized. permutation(key, N) -> int [N] deals them.
+    batch_size: over all devices; given, the queue must hold the keys of one step.
+
+    Raises ValueError for a queue that is smaller than the keys of a step.
     """
+    _check_capacity(capacity, batch_size, symmetric)
     nets = {"encoder": encoder, "projector": projector}
 
     def init(key, views):
@@ -90,4 +95,21 @@ def moco(
         keys = jnp.moveaxis(collectives.all_gather(kept, axis_name), 1, 0)  # [V, N, D]
         return Memory(target, ring_buffer.push(memory.queue, keys.reshape(-1, keys.shape[-1])))
 
-    return base.Method(init, forward, objective, remember, coupled=False)
+    return base.Method(
+        init,
+        forward,
+        objective,
+        remember,
+        coupled=False,
+        schedules={"decay": lambda step: decay},
+        capacity=capacity,
+    )
+
+
+def _check_capacity(capacity: int, batch_size: int | None, symmetric: bool) -> None:
+    keys = (batch_size or 0) * (2 if symmetric else 1)  # of one step
+    if capacity < keys:
+        raise errors.UserError(
+            f"the queue (method.capacity {capacity}) is smaller than the {keys} keys of a step "
+            f"(batch_size {batch_size}); choose {keys} or more."
+        )

@@ -35,4 +35,4 @@ def supervised(
         del params, kept, step
         return memory
 
-    return base.Method(init, forward, objective, remember, coupled=False)
+    return base.Method(init, forward, objective, remember, coupled=False, needs_labels=True)

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from byol_jax import errors
+
 PART = 2**20  # numbers of the images that are taken at a time, 4 MiB: twice and half are slower
 LEAST = 8  # images; they stand where channels do, and few of these are slow
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
@@ -35,7 +37,7 @@ def convolve(
     """
     del dimension_numbers  # of images with channels last, always
     if feature_group_count != 1 or (*lhs_dilation, *rhs_dilation) != (1, 1, 1, 1):
-        raise ValueError(
+        raise errors.UserError(
             f"convolve has no dilations {(*lhs_dilation, *rhs_dilation)} and no groups "
             f"({feature_group_count}); use jax.lax.conv_general_dilated for these."
         )

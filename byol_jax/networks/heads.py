@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from byol_jax import errors
 from byol_jax.networks import network, norm
 
 KERNEL_INITS = {
@@ -70,8 +71,10 @@ def mlp(
     (Haiku's default: BYOL), "torch" (PyTorch's default: MoCo, InstDisc), or the deviation of a
     normal (SimCLR: 0.01).
 
-    Raises ValueError for an unknown kernel_init or last_norm.
+    Raises ValueError for no or empty widths, and for an unknown kernel_init or last_norm.
     """
+    if not widths or min(widths) < 1:
+        raise errors.UserError(f"widths {tuple(widths)} must be one or more numbers from 1.")
     last = None if last_norm is None else _last_norm(last_norm, batch_norm or norm.BatchNorm)
     init = _kernel_init(kernel_init)
     module = Mlp(tuple(widths), batch_norm, hidden_bias, last_bias, last, init, jnp.dtype(dtype))
@@ -80,7 +83,9 @@ def mlp(
 
 def _last_norm(kind: str, batch_norm: Callable) -> Callable:
     if kind not in LAST_NORMS:
-        raise ValueError(f"unknown last_norm {kind!r}; choose {', '.join(LAST_NORMS)}, or None.")
+        raise errors.UserError(
+            f"unknown last_norm {kind!r}; choose {', '.join(LAST_NORMS)}, or None."
+        )
     use_scale, use_bias = LAST_NORMS[kind]
     return functools.partial(batch_norm, use_scale=use_scale, use_bias=use_bias)
 
@@ -89,7 +94,7 @@ def _kernel_init(kind: str | float) -> nn.initializers.Initializer:
     if isinstance(kind, float):
         return nn.initializers.normal(kind)
     if kind not in KERNEL_INITS:
-        raise ValueError(
+        raise errors.UserError(
             f"unknown kernel_init {kind!r}; choose {', '.join(KERNEL_INITS)}, or a deviation."
         )
     return KERNEL_INITS[kind]

@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from byol_jax import augment
+from byol_jax import augment, errors
 
 
 class Network(NamedTuple):
@@ -50,7 +50,7 @@ def starting_from(network: Network, params: chex.ArrayTree, stats: chex.ArrayTre
         want, got = _kinds(jax.eval_shape(network.init, key, x)), _kinds((params, stats))
         for path in sorted(want.keys() | got.keys()):
             if want.get(path) != got.get(path):
-                raise ValueError(
+                raise errors.UserError(
                     f"the weights to start from are another network's: {path} is "
                     f"{got.get(path, 'missing')}, wanted {want.get(path, 'none')}; choose the "
                     "network that they are of."

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-from byol_jax import collectives
+from byol_jax import collectives, errors
 
 
 class BatchNorm(nn.Module):
@@ -95,7 +95,7 @@ NORMS = {"batch": BatchNorm, "layer": LayerNorm}
 
 def _split(x: jax.Array, groups: int) -> jax.Array:
     if x.shape[0] % groups:
-        raise ValueError(
+        raise errors.UserError(
             f"{x.shape[0]} examples on a device do not divide into {groups} batch norm groups; "
             f"choose a batch_size that is a multiple of devices * microbatches * {groups}."
         )

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
+from byol_jax import errors
 from byol_jax.networks import convolution, network, norm
 
 PADDINGS = ("same", "torch", "fixed")
@@ -170,7 +171,7 @@ def resnet(
     )
     for name, value, known in choices:
         if value not in known:
-            raise ValueError(
+            raise errors.UserError(
                 f"unknown {name} {value!r}; choose one of {', '.join(map(str, known))}."
             )
     module = ResNet(

@@ -11,6 +11,8 @@ from typing import Any
 import chex
 import numpy as np
 
+from byol_jax import errors
+
 _KERNELS = {"imagenet": 7, "cifar": 3}
 _STATS = {"mean": "running_mean", "var": "running_var"}
 _BLOCK = re.compile(r"stage([1-9]\d{0,5})_block([1-9]\d{0,5})")
@@ -60,7 +62,7 @@ def from_torchvision(
             x = _float32(x, (2, 3, 1, 0) if x.ndim == 4 else None)
             _at(tree, place[:-1], make=True)[place[-1]] = x
     if unknown:
-        raise ValueError(
+        raise errors.UserError(
             f"{_some(unknown)} {'are' if len(unknown) > 1 else 'is'} not of a torchvision ResNet, "
             "whose names are as conv1.weight and layer1.0.bn1.running_mean; give its state dict, "
             "without the classifier."
@@ -93,7 +95,7 @@ def _check(params, stats, *, spell):
         if found.get(place) != wanted.get(place)
     ]
     if wrong:
-        raise ValueError(
+        raise errors.UserError(
             f"these are not the arrays of a ResNet with {told['stages']} blocks: {_some(wrong)}; "
             "kernels are given as [H, W, in, out], and grouped convolutions (ResNeXt), "
             "deep stems and other blocks are not supported."
@@ -121,7 +123,7 @@ def _told(params, spell) -> dict[str, Any]:
         ZeroDivisionError,
     ) as error:
         first = spell(("stem_conv", "kernel")), spell(("stage1_block1", "conv1", "kernel"))
-        raise ValueError(
+        raise errors.UserError(
             f"these are not the arrays of a ResNet with a stem of 7x7 or 3x3: {' or '.join(first)} "
             f"is missing, or has another shape ({type(error).__name__}: {error})."
         ) from error

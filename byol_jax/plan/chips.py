@@ -7,6 +7,8 @@ from typing import NamedTuple
 import jax
 from jax.experimental import topologies
 
+from byol_jax import errors
+
 
 class Chip(NamedTuple):
     """flops: bfloat16 operations a second; memory: bytes; bandwidth, interconnect: bytes a second.
@@ -46,14 +48,12 @@ def devices(topology: str) -> tuple[Chip, list[jax.Device]]:
     """
     name, _, sides = topology.partition(":")
     if name not in CHIPS or not sides:
-        raise ValueError(
+        raise errors.UserError(
             f"topology {topology!r} must be one of {', '.join(CHIPS)}, and its sides: v5e:4x4."
         )
     if importlib.util.find_spec("libtpu") is None:
-        raise ImportError(
-            "planning compiles with libtpu, which is missing: pip install 'byol_jax[plan]'. It "
-            "needs no accelerator."
-        )
+        purpose = "planning compiles with libtpu, which is missing and needs no accelerator"
+        raise errors.missing_extra("plan", purpose)
     jax.config.update("jax_platforms", "cpu")  # leave alone what accelerators there are
     for variable, value in _ALONE.items():
         os.environ.setdefault(variable, value)
@@ -62,7 +62,7 @@ def devices(topology: str) -> tuple[Chip, list[jax.Device]]:
             platform="tpu", topology_name=topology, chips_per_host_bounds=_host(sides)
         )
     except (ValueError, RuntimeError) as error:  # jax.errors.JaxRuntimeError is the latter
-        raise ValueError(f"libtpu knows no topology {topology!r}: {error}") from error
+        raise errors.UserError(f"libtpu knows no topology {topology!r}: {error}") from error
     return CHIPS[name], list(found.devices)
 
 

@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from byol_jax import errors
+
 _BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2}
 _BYTES |= {"f32": 4, "s32": 4, "u32": 4, "f64": 8, "s64": 8, "u64": 8, "c64": 8}
 
@@ -62,7 +64,7 @@ def parse(text: str) -> Program:
             instruction = _instruction(found)
             current[instruction.name] = instruction
     if entry is None:
-        raise ValueError("the text has no ENTRY; give that of a compiled module.")
+        raise errors.UserError("the text has no ENTRY; give that of a compiled module.")
     return Program(entry, computations)
 
 

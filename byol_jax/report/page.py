@@ -10,11 +10,13 @@ import html
 import importlib.resources
 import json
 import math
-import os
 import string
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from byol_jax import errors
+from byol_jax.system import paths
 
 _SCRIPTS = ("parts", "results", "curves", "plane", "paint", "map", "neighbours", "config", "page")
 _MEDIA = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
@@ -78,11 +80,7 @@ def write(file: str | Path, runs: Sequence[Run], pictures: Sequence[Pictures] = 
     """
     _check(runs, pictures)
     text = _page(runs, pictures)
-    file = Path(file)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    scratch = file.with_name(f".{file.name}.partial")
-    scratch.write_text(text, encoding="utf-8", errors="replace", newline="\n")
-    os.replace(scratch, file)
+    paths.write_whole(file, text)
 
 
 def _page(runs, pictures) -> str:
@@ -175,7 +173,7 @@ def _media_type(picture: bytes) -> str:
     for start, name in _MEDIA.items():
         if picture.startswith(start):
             return name
-    raise ValueError(
+    raise errors.UserError(
         f"a picture must be an encoded WebP, JPEG or PNG; this one starts with {picture[:4]!r}."
     )
 
@@ -187,7 +185,9 @@ def _check(runs, pictures) -> None:
         if run.map is not None:
             _check_map(run.name, run.map, pictures)
         if any("step" not in line for line in run.metrics):
-            raise ValueError(f"the metrics of {run.name} have a line without its step; add it.")
+            raise errors.UserError(
+                f"the metrics of {run.name} have a line without its step; add it."
+            )
         for row in (row for rows in run.evaluation.values() for row in rows):
             _check_confusion(f"the confusion of {run.name}", row)
         if run.preview:
@@ -197,7 +197,9 @@ def _check(runs, pictures) -> None:
 def _check_pictures(given: Pictures) -> None:
     _media_type(given.sprite)
     if given.tile < 1 or given.columns < 1:
-        raise ValueError(f"tile ({given.tile}) and columns ({given.columns}) must be 1 or more.")
+        raise errors.UserError(
+            f"tile ({given.tile}) and columns ({given.columns}) must be 1 or more."
+        )
     if given.labels is not None:
         _same_length("labels", given.labels, len(given.names), "names")
         _in_range("labels", given.labels, len(given.classes or ()) or math.inf, "classes")
@@ -205,16 +207,18 @@ def _check_pictures(given: Pictures) -> None:
 
 def _check_map(name: str, given: Map, pictures) -> None:
     if not 0 <= given.pictures < len(pictures):
-        raise ValueError(
+        raise errors.UserError(
             f"the map of {name} shows pictures {given.pictures}, of {len(pictures)} given."
         )
     if not given.projections:
-        raise ValueError(f'the map of {name} has no projection; give one, {{"PCA": points}}.')
+        raise errors.UserError(f'the map of {name} has no projection; give one, {{"PCA": points}}.')
     size, of = len(pictures[given.pictures].names), f" of {name}"
     for projection, points in given.projections.items():
         _same_length(projection + of, points, size, "pictures")
         if not all(math.isfinite(v) for point in points for v in point):
-            raise ValueError(f"{projection}{of} has points that are not finite; leave it out.")
+            raise errors.UserError(
+                f"{projection}{of} has points that are not finite; leave it out."
+            )
     _same_length("neighbours" + of, given.neighbours, size, "pictures")
     _same_length("similarities" + of, given.similarities, size, "pictures")
     for near, cosines in zip(given.neighbours, given.similarities, strict=True):
@@ -234,10 +238,14 @@ def _check_confusion(what: str, row) -> None:
 
 def _same_length(what: str, values, wanted: int, there: str) -> None:
     if len(values) != wanted:
-        raise ValueError(f"{what}: {len(values)} where there are {wanted} {there}; give as many.")
+        raise errors.UserError(
+            f"{what}: {len(values)} where there are {wanted} {there}; give as many."
+        )
 
 
 def _in_range(what: str, values, end: float, there: str) -> None:
     for value in values:
         if not 0 <= value < end:
-            raise ValueError(f"{what}: {value} is not one of the {end} {there}, counted from 0.")
+            raise errors.UserError(
+                f"{what}: {value} is not one of the {end} {there}, counted from 0."
+            )

@@ -6,15 +6,12 @@ Published by lightly: 91.0 kNN (k=200, T=0.1), the best of all epochs.
 Ours: not run yet.
 """
 
-from byol_jax import config as fields
+from byol_jax.config import bases
 
 
 def get_config():
     """The experiment."""
-    config = fields.default()
-    config.data.name = "cifar10"
-    config.encoder = {"name": "resnet18", "stem": "cifar"}
-    config.evaluate.options.knn = {"k": 200, "temperature": 0.1}
+    config = bases.cifar10()
     view = {"size": 32, "blur_probability": 0.0}
     config.views = {
         "first": {"name": "byol_1", **view},

@@ -6,15 +6,12 @@ Published: 80.8 kNN (k=200), by the exact softmax.
 Ours: not run yet.
 """
 
-from byol_jax import config as fields
+from byol_jax.config import bases
 
 
 def get_config():
     """The experiment."""
-    config = fields.default()
-    config.data.name = "cifar10"
-    config.encoder = {"name": "resnet18", "stem": "cifar"}
-    config.evaluate.options.knn = {"k": 200, "temperature": 0.1}
+    config = bases.cifar10()
     config.views = {"first": {"name": "instdisc_cifar"}}
     config.projector = {"widths": (128,), "kernel_init": "torch"}
     config.method = {"name": "instdisc", "num_negatives": 0, "temperature": 0.1}

@@ -6,15 +6,12 @@ Published by lightly: 89.9 kNN (k=200, T=0.1), the best of all epochs; ours asks
 Ours: not run yet.
 """
 
-from byol_jax import config as fields
+from byol_jax.config import bases
 
 
 def get_config():
     """The experiment."""
-    config = fields.default()
-    config.data.name = "cifar10"
-    config.encoder = {"name": "resnet18", "stem": "cifar"}
-    config.evaluate.options.knn = {"k": 200, "temperature": 0.1}
+    config = bases.cifar10()
     view = {"name": "moco_v2", "size": 32, "blur_probability": 0.0}
     config.views = {"first": view, "second": dict(view)}
     config.projector = {"widths": (512, 128), "batch_norm": False, "kernel_init": "torch"}

@@ -6,15 +6,13 @@ Published: "around 91" top-1, linear.
 Ours: not run yet.
 """
 
-from byol_jax import config as fields
+from byol_jax.config import bases
 
 
 def get_config():
     """The experiment."""
-    config = fields.default()
-    config.data.name = "cifar10"
+    config = bases.cifar10()
     config.encoder = {"name": "resnet18", "stem": "cifar", "zero_last_scale": True}
-    config.evaluate.options.knn = {"k": 200, "temperature": 0.1}
     config.views = {"first": {"name": "simclr_cifar"}, "second": {"name": "simclr_cifar"}}
     config.projector = {
         "widths": (512, 512, 128),

@@ -6,15 +6,12 @@ No published number is known for exactly this recipe.
 Ours: not run yet.
 """
 
-from byol_jax import config as fields
+from byol_jax.config import bases
 
 
 def get_config():
     """The experiment."""
-    config = fields.default()
-    config.data.name = "cifar10"
-    config.encoder = {"name": "resnet18", "stem": "cifar"}
-    config.evaluate.options.knn = {"k": 200, "temperature": 0.1}
+    config = bases.cifar10()
     config.views = {"first": {"name": "supervised", "size": 32}}
     config.projector = {"widths": (10,)}
     config.method = {"name": "supervised"}

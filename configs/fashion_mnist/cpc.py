@@ -2,19 +2,19 @@
 
     python -m byol_jax train --config=configs/fashion_mnist/cpc.py --workdir=runs/cpc
 
-The data: fields.small_grey says how to prepare it. Patches have 8 pixels and are 4 apart, so that
+The data: bases.small_grey says how to prepare it. Patches have 8 pixels and are 4 apart, so that
 neighbouring rows overlap by half, and the nearest row to predict is the second below. Bottlenecks make
 256 features: 80.9 by a linear classifier, where 96 of basic blocks have 78.8; four times the rate 82.4.
 Seed 0, the 78.8 on two threads and the others on one.
 Ours, the mean over patches: README's table, from results/cpc-*.
 """
 
-from byol_jax import config as fields
+from byol_jax.config import bases
 
 
 def get_config():
     """The experiment."""
-    config = fields.small_grey()
+    config = bases.small_grey()
     config.views = {"first": config.views.first}
     config.encoder = {
         "name": "resnet",

@@ -2,7 +2,7 @@
 
     python -m byol_jax train --config=configs/fashion_mnist/instdisc.py --workdir=runs/instdisc
 
-The data, and why the network and the views are as they are: fields.small_grey. By the exact
+The data, and why the network and the views are as they are: bases.small_grey. By the exact
 softmax over all of them. The bank is random at first, so the rate rises for an epoch. Batch norm
 after the projector, which the paper has not, spreads the rows from the first step on; without it they
 lie near one direction at first, and after four epochs the features are worse than untrained ones: 79 to
@@ -11,12 +11,12 @@ Seed 0, most on one core; two threads end up to some points elsewhere where ther
 Ours: README's table, from results/instdisc-*.
 """
 
-from byol_jax import config as fields
+from byol_jax.config import bases
 
 
 def get_config():
     """The experiment."""
-    config = fields.small_grey()
+    config = bases.small_grey()
     config.views = {"first": config.views.first}
     config.projector = {"widths": (64,), "last_bias": False, "last_norm": "plain"}
     config.method = {"name": "instdisc", "num_negatives": 0, "temperature": 0.2}

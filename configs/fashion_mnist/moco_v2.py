@@ -2,19 +2,19 @@
 
     python -m byol_jax train --config=configs/fashion_mnist/moco_v2.py --workdir=runs/moco_v2
 
-The data, and why the network and the views are as they are: fields.small_grey. Both views ask, as in
+The data, and why the network and the views are as they are: bases.small_grey. Both views ask, as in
 the authors' demo on CIFAR-10: at half the speed, 1.5 points more after as many steps. Without a
 warm-up all projections fall onto one point while the queue still holds random rows, and rise from
 there in no five minutes. Keys are shuffled over eight groups of one device.
 Ours: README's table, from results/moco_v2-*.
 """
 
-from byol_jax import config as fields
+from byol_jax.config import bases
 
 
 def get_config():
     """The experiment."""
-    config = fields.small_grey()
+    config = bases.small_grey()
     config.projector = {"widths": (512, 128), "batch_norm": False, "kernel_init": "torch"}
     config.batch_norm = {"sync": False, "groups": 8}
     config.method = {

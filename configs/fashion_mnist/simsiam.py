@@ -2,16 +2,16 @@
 
     python -m byol_jax train --config=configs/fashion_mnist/simsiam.py --workdir=runs/simsiam
 
-The data, and why the network and the views are as they are: fields.small_grey.
+The data, and why the network and the views are as they are: bases.small_grey.
 Ours: README's table, from results/simsiam-*.
 """
 
-from byol_jax import config as fields
+from byol_jax.config import bases
 
 
 def get_config():
     """The experiment."""
-    config = fields.small_grey()
+    config = bases.small_grey()
     config.projector = {"widths": (512, 128), "last_bias": False}
     config.predictor = {"widths": (512, 128), "last_bias": False}
     config.method = {"name": "byol", "decay": 0.0, "decay_schedule": "constant"}

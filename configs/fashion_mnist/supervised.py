@@ -2,16 +2,16 @@
 
     python -m byol_jax train --config=configs/fashion_mnist/supervised.py --workdir=runs/supervised
 
-The data, and why the network and the views are as they are: fields.small_grey.
+The data, and why the network and the views are as they are: bases.small_grey.
 Ours: README's table, from results/supervised-*.
 """
 
-from byol_jax import config as fields
+from byol_jax.config import bases
 
 
 def get_config():
     """The experiment."""
-    config = fields.small_grey()
+    config = bases.small_grey()
     config.views = {"first": config.views.first}
     config.projector = {"widths": (10,)}
     config.method = {"name": "supervised"}

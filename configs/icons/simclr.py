@@ -1,21 +1,21 @@
 """SimCLR on icons in colour, 32 pixels: what the pairs of augmentations are tried on.
 
-    python launch/icons.py
+    python launch/studies/icons.py
     python -m byol_jax train --config=configs/icons/simclr.py --workdir=runs/icons
 
-`launch/augmentation_pairs.py` replaces the order of the views by each pair in turn. Every operation
+`launch/studies/augmentation_pairs.py` replaces the order of the views by each pair in turn. Every operation
 has a probability at which it matters alone, so that pairs compare; for the best accuracy gray and
-solarized views should be rarer. The network: fields.small_grey.
+solarized views should be rarer. The network: bases.small_grey.
 
 Published: SimCLR, figure 5, has the pairs on ImageNet. Ours: pairs.json and pairs.svg beside this file.
 """
 
-from byol_jax import config as fields
+from byol_jax.config import bases
 
 
 def get_config():
     """The experiment."""
-    config = fields.small_grey()
+    config = bases.small_grey()
     config.data.name = "data/icons"
     config.data.image_size = 32
     for view in config.views.values():

@@ -3,22 +3,15 @@
     python -m byol_jax train --config=configs/imagenet/byol.py --workdir=runs/imagenet_byol
 
 Published: 74.3 top-1, linear. 300 epochs: learning_rate 0.3, weight_decay 1e-6, decay 0.99: 72.5.
-The host cuts the views from the full pictures; evaluation takes 224 of 256 pixels.
 Ours: not run yet.
 """
 
-from byol_jax import config as fields
+from byol_jax.config import bases
 
 
 def get_config():
     """The experiment."""
-    config = fields.default()
-    config.data.name = "imagenet2012"
-    config.data.test_split = "validation"
-    config.data.image_size = 256
-    config.evaluate.view = {"size": 224, "proportion": 0.875}
-    config.evaluate.baselines = ()
-    config.precision = "bfloat16"
+    config = bases.imagenet()
     config.views = {"first": {"name": "byol_1"}, "second": {"name": "byol_2"}}
     config.encoder = {"name": "resnet50", "padding": "same", "zero_last_scale": True}
     config.projector = {"widths": (4096, 256), "last_bias": False}

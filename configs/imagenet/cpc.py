@@ -10,20 +10,16 @@ Pictures are loaded at 300 pixels, square, and the views cut from these.
 Ours: not run yet.
 """
 
-from byol_jax import config as fields
+from byol_jax.config import bases
 
 
 def get_config():
     """The experiment."""
-    config = fields.default()
-    config.data.name = "imagenet2012"
-    config.data.test_split = "validation"
+    config = bases.imagenet()
     config.data.image_size = 300
     config.data.crops = "device"
     config.evaluate.view = {"size": 256}
     config.evaluate.on = "patches"
-    config.evaluate.baselines = ()
-    config.precision = "bfloat16"
     config.views = {
         "first": {
             "name": "plain",

@@ -5,22 +5,15 @@
 Published: 67.5 top-1, linear; 800 epochs, 71.1.
 Batch norm is per device, as on the paper's 8 of 32 images each; on one device set
 batch_norm.groups to 8.
-The host cuts the views from the full pictures; evaluation takes 224 of 256 pixels.
 Ours: not run yet.
 """
 
-from byol_jax import config as fields
+from byol_jax.config import bases
 
 
 def get_config():
     """The experiment."""
-    config = fields.default()
-    config.data.name = "imagenet2012"
-    config.data.test_split = "validation"
-    config.data.image_size = 256
-    config.evaluate.view = {"size": 224, "proportion": 0.875}
-    config.evaluate.baselines = ()
-    config.precision = "bfloat16"
+    config = bases.imagenet()
     config.views = {"first": {"name": "moco_v2"}, "second": {"name": "moco_v2"}}
     config.encoder = {"name": "resnet50"}
     config.projector = {"widths": (2048, 128), "batch_norm": False, "kernel_init": "torch"}

@@ -4,22 +4,15 @@
 
 Published: 68.9 top-1, linear. 300 epochs: learning_rate 0.3, weight_decay 1.5e-6: 72.8; 1000
 epochs with decay 0.996 too: 74.6.
-The host cuts the views from the full pictures; evaluation takes 224 of 256 pixels.
 Ours: not run yet.
 """
 
-from byol_jax import config as fields
+from byol_jax.config import bases
 
 
 def get_config():
     """The experiment."""
-    config = fields.default()
-    config.data.name = "imagenet2012"
-    config.data.test_split = "validation"
-    config.data.image_size = 256
-    config.evaluate.view = {"size": 224, "proportion": 0.875}
-    config.evaluate.baselines = ()
-    config.precision = "bfloat16"
+    config = bases.imagenet()
     view = {"name": "moco_v2", "saturation": 0.2}
     order = ("crop", "jitter", "grayscale", "blur", "solarize", "flip")
     second = {"order": order, "blur_probability": 0.1, "solarize_probability": 0.2}

@@ -11,35 +11,16 @@ import os
 import shutil
 import warnings
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from byol_jax.data import images
+from byol_jax.data import files, images
 from byol_jax.data.preparation import processes
+from byol_jax.system import paths
+from byol_jax.system.progress import Progress
 
 PART = 100  # pictures: few enough to lose little by an interrupt
-
-
-class Progress(Protocol):
-    """Whom `prepare` tells how far it is."""
-
-    def show(self, what: str, done: int, total: int) -> None:
-        """`done` of `total` pictures."""
-
-    def tell(self, text: str) -> None:
-        """A line that stays."""
-
-
-class Silence:
-    """Progress that nobody is told of."""
-
-    def show(self, what: str, done: int, total: int) -> None:
-        """Nothing."""
-
-    def tell(self, text: str) -> None:
-        """Nothing."""
 
 
 class Work(NamedTuple):
@@ -78,23 +59,23 @@ def unfinished(work: Work, plan: str) -> Path:
         )
         shutil.rmtree(scratch)
     scratch.mkdir(parents=True, exist_ok=True)
-    _write_whole(note, plan.encode())
+    paths.write_whole(note, plan)
     return scratch
 
 
-def convert(work: Work, paths: list[str], scratch: Path, max_side: int | None) -> list[Converted]:
-    """What becomes of each of the paths below the source; parts in `scratch` are not redone.
+def convert(work: Work, names: list[str], scratch: Path, max_side: int | None) -> list[Converted]:
+    """What becomes of each of the files below the source; parts in `scratch` are not redone.
 
     Raises RuntimeError when a process dies, which picture libraries do when memory runs out.
     """
-    starts = range(0, len(paths), PART)
+    starts = range(0, len(names), PART)
     stems = [scratch / f"{number:06d}" for number in range(len(starts))]
     jobs = [
-        (str(work.source), paths[start : start + PART], stem, max_side)
+        (str(work.source), names[start : start + PART], stem, max_side)
         for start, stem in zip(starts, stems, strict=True)
         if not stem.with_suffix(".json").exists()
     ]
-    left, total = sum(len(job[1]) for job in jobs), len(paths)
+    left, total = sum(len(job[1]) for job in jobs), len(names)
     if left < total:
         work.progress.tell(f"going on: {total - left:,} of {total:,} pictures are done.")
 
@@ -116,7 +97,7 @@ def convert(work: Work, paths: list[str], scratch: Path, max_side: int | None) -
 def load(
     source: Path, path: str, scratch: Path, number: int, found: Converted
 ) -> bytes | np.ndarray:
-    """The picture of paths[number] as `convert` kept it: encoded, or an array [H, W, C]."""
+    """The picture of names[number] as `convert` kept it: encoded, or an array [H, W, C]."""
     if found.form == "file":
         return (source / path).read_bytes()
     with (scratch / f"{number // PART:06d}.bin").open("rb") as part:
@@ -125,21 +106,15 @@ def load(
     return kept if found.form == "image" else images.unpack(kept, found.dtype, found.shape)
 
 
-def _convert_part(source: str, paths: list[str], stem: Path, max_side: int | None) -> int:
+def _convert_part(source: str, names: list[str], stem: Path, max_side: int | None) -> int:
     rows, kept = [], bytearray()
-    for path in paths:
-        row, converted = _convert(os.path.join(source, path), max_side)
+    for name in names:
+        row, converted = _convert(os.path.join(source, name), max_side)
         rows.append(row._replace(start=len(kept), length=len(converted)))
         kept += converted
-    _write_whole(stem.with_suffix(".bin"), kept)
-    _write_whole(stem.with_suffix(".json"), json.dumps(rows).encode())
+    paths.write_whole(stem.with_suffix(".bin"), kept)
+    paths.write_whole(stem.with_suffix(".json"), json.dumps(rows))
     return len(rows)
-
-
-def _write_whole(file: Path, contents: bytes) -> None:
-    scratch = file.with_suffix(f".{os.getpid()}")
-    scratch.write_bytes(contents)
-    os.replace(scratch, file)
 
 
 def _convert(file: str, max_side: int | None) -> tuple[Converted, bytes]:
@@ -149,7 +124,7 @@ def _convert(file: str, max_side: int | None) -> tuple[Converted, bytes]:
             encoded = Path(file).read_bytes()
             picture = images.read(encoded)
     except Exception as error:  # noqa: BLE001 - broken files raise nearly everything
-        return Converted(why=reason(error)), b""
+        return Converted(why=files.reason(error)), b""
     digest = hashlib.blake2b(repr(picture.pixels.shape).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(picture.pixels))
     pixels = images.shrink(picture.pixels, max_side)
@@ -160,19 +135,3 @@ def _convert(file: str, max_side: int | None) -> tuple[Converted, bytes]:
     else:
         form, kept = "array", images.pack(pixels)
     return Converted("", digest.hexdigest(), pixels.shape, pixels.dtype.name, form), kept
-
-
-def reason(error: Exception) -> str:
-    """Why a picture cannot be read, in words, from what images.read raised."""
-    if isinstance(error, Image.UnidentifiedImageError):
-        return "no picture that Pillow knows, by its first bytes"
-    if isinstance(error, Image.DecompressionBombError):
-        return (
-            f"it has more than the {Image.MAX_IMAGE_PIXELS:,} pixels that are safe to open; if you "
-            "trust the file, make it smaller or cut it into tiles first"
-        )
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    if isinstance(error, (OSError, ValueError)) and str(error):
-        return str(error)
-    return f"a broken file ({type(error).__name__}: {error})"

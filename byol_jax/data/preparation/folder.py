@@ -3,14 +3,13 @@
 import collections
 import csv
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff"),
-    *(".bmp", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"),
-)
+from byol_jax import errors
+from byol_jax.data import files
+from byol_jax.system.paths import local
+
 _TEST_NAMES = ("test", "val", "validation")
 
 
@@ -26,18 +25,14 @@ class Folder(NamedTuple):
     """What a source holds.
 
     others: how many other files there are, by suffix.  left_out: why a path is not read.
+    unlabelled: pictures in no subfolder, where others are in one; with them there are no classes.
     """
 
     entries: list[Entry]
     classes: list[str] | None
     others: dict[str, int]
     left_out: dict[str, str]
-
-
-def paths(source: Path) -> tuple[list[str], dict[str, str]]:
-    """Those of all pictures below `source`, sorted, and why some folders are not read."""
-    left_out = {}
-    return sorted(_walk(source, "", (), collections.Counter(), left_out)), left_out
+    unlabelled: list[str] = []
 
 
 def find(source: Path, labels: str) -> Folder:
@@ -51,7 +46,7 @@ def find(source: Path, labels: str) -> Folder:
     file that lacks something, FileNotFoundError where there is none.
     """
     others, left_out = collections.Counter(), {}
-    paths = sorted(_walk(source, "", (), others, left_out))
+    paths = sorted(files.walk(source, "", (), others, left_out))
     split_of = _splits(source)
     outside = [path for path in paths if split_of(path) is None]
     left_out |= dict.fromkeys(outside, "beside the folders of the splits")
@@ -60,37 +55,9 @@ def find(source: Path, labels: str) -> Folder:
     classes = None if names is None else sorted(set(names.values()))
     numbers = {} if names is None else {name: number for number, name in enumerate(classes)}
     entries = [Entry(p, split_of(p), numbers[names[p]] if numbers else None) for p in paths]
-    return Folder(entries, classes and [printable(c) for c in classes], dict(others), left_out)
-
-
-def printable(name: str) -> str:
-    """A file's name as text that can be printed and stored, whatever bytes it is made of."""
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def _walk(source: Path, folder: str, above: tuple, others, left_out) -> Iterator[str]:
-    """Paths of pictures; counts other files, and says which folders cannot be read."""
-    try:
-        status = os.stat(source / folder)
-        names = os.listdir(source / folder)
-    except OSError as error:
-        left_out[folder or "."] = error.strerror
-        return
-    here = (status.st_dev, status.st_ino)
-    if here in above:
-        left_out[folder] = "a link back to a folder that it is in"
-        return
-    for name in names:
-        path = os.path.join(folder, name)
-        if name.startswith("."):
-            others["hidden"] += 1
-        elif os.path.isdir(source / path):
-            yield from _walk(source, path, (*above, here), others, left_out)
-        elif name.lower().endswith(SUFFIXES):
-            yield path
-        else:
-            others[printable(Path(name).suffix.lower()) or "no suffix"] += 1
+    printable = classes and [files.printable(name) for name in classes]
+    unlabelled = _unlabelled(source, paths) if labels == "folders" else []
+    return Folder(entries, printable, dict(others), left_out, unlabelled)
 
 
 def _splits(source: Path):
@@ -106,12 +73,23 @@ def _labels(source: Path, labels: str, paths: list[str]) -> dict[str, str] | Non
     if labels == "none" or not paths:
         return None
     if labels != "folders":
-        return _csv_labels(Path(labels).expanduser(), source, paths)
-    depth = 1 if (source / "train").is_dir() else 0
-    parts = {path: Path(path).parts[depth:] for path in paths}
+        return _csv_labels(local(labels), source, paths)
+    parts = _below_split(source, paths)
     if any(len(part) < 2 for part in parts.values()):
         return None
     return {path: part[0] for path, part in parts.items()}
+
+
+def _below_split(source: Path, paths: list[str]) -> dict[str, tuple[str, ...]]:
+    """The parts of each path below the folder of its split."""
+    depth = 1 if (source / "train").is_dir() else 0
+    return {path: Path(path).parts[depth:] for path in paths}
+
+
+def _unlabelled(source: Path, paths: list[str]) -> list[str]:
+    """The pictures that are in no subfolder, where others are in one."""
+    outside = [path for path, parts in _below_split(source, paths).items() if len(parts) < 2]
+    return outside if len(outside) < len(paths) else []
 
 
 def _csv_labels(file: Path, source: Path, paths: list[str]) -> dict[str, str]:
@@ -125,7 +103,7 @@ def _csv_labels(file: Path, source: Path, paths: list[str]) -> dict[str, str]:
         columns = rows.fieldnames or []
         missing = [column for column in ("path", "label") if column not in columns]
         if missing:
-            raise ValueError(
+            raise errors.UserError(
                 f"{file} has the columns {', '.join(columns) or '(none)'}, and not "
                 f"{' and '.join(missing)}; its first row must name the columns path (relative to "
                 f"{source}) and label."
@@ -136,13 +114,15 @@ def _csv_labels(file: Path, source: Path, paths: list[str]) -> dict[str, str]:
     _refuse(file, "gives no label to", [p for p, label in named if not label.strip()])
     known = set(paths)
     absent = [path for path in labels if path not in known]
-    _refuse(file, f"names, and {source} has no picture (of {', '.join(SUFFIXES)}) at,", absent)
+    _refuse(
+        file, f"names, and {source} has no picture (of {', '.join(files.SUFFIXES)}) at,", absent
+    )
     _refuse(file, "has no row for", [path for path in paths if path not in labels])
     return {path: labels[path].strip() for path in paths}
 
 
 def _refuse(file, what, paths):
     if paths:
-        some = ", ".join(printable(path) for path in paths[:3])
+        some = ", ".join(files.printable(path) for path in paths[:3])
         more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
-        raise ValueError(f"{file} {what} {some}{more}; correct its rows, or the folder.")
+        raise errors.UserError(f"{file} {what} {some}{more}; correct its rows, or the folder.")

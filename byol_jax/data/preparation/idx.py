@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from byol_jax import errors
 from byol_jax.data import images
 from byol_jax.data.preparation import convert, write
 from byol_jax.data.preparation.convert import Work
@@ -59,10 +60,10 @@ def _array(path: Path) -> np.ndarray:
     data = path.read_bytes()
     data = gzip.decompress(data) if path.suffix == ".gz" else data
     if len(data) < 4 or data[:3] != b"\x00\x00\x08":
-        raise ValueError(f"{path} is not an IDX file of unsigned bytes; replace it.")
+        raise errors.UserError(f"{path} is not an IDX file of unsigned bytes; replace it.")
     rank = data[3]
     shape = np.frombuffer(data, ">i4", count=rank, offset=4)
     values = np.frombuffer(data, np.uint8, offset=4 + 4 * rank)
     if values.size != np.prod(shape):
-        raise ValueError(f"{path} is cut off: {values.size} bytes of {np.prod(shape)}.")
+        raise errors.UserError(f"{path} is cut off: {values.size} bytes of {np.prod(shape)}.")
     return values.reshape(shape)

@@ -15,7 +15,8 @@ class Report:
     kept: how many are in each split.  found: how many there were.  classes: None without labels.
     unreadable, left_out: why, by path.  duplicates: for a path, the one with the same pixels.
     relabelled: those duplicates whose first has another label.  others: how many other files there
-    were, by suffix.  shape, dtype: of the pictures, None where they differ.
+    were, by suffix.  shape, dtype: of the pictures, None where they differ.  unlabelled: pictures in
+    no subfolder, where others are in one, so that there are no labels.
     """
 
     FILE: ClassVar = "prepare_report.json"  # its name in the data set's folder
@@ -31,6 +32,7 @@ class Report:
     relabelled: list[str] = field(default_factory=list)
     duplicates_kept: bool = False
     others: dict[str, int] = field(default_factory=dict)
+    unlabelled: list[str] = field(default_factory=list)
 
     def json(self) -> str:
         """All of it, as text."""
@@ -51,6 +53,16 @@ class Report:
             f"unreadable {len(self.unreadable):,}, left out {len(self.left_out):,}, "
             + self._duplicates(),
             f"kept {kept}: {height} x {width} x {channels} {self.dtype}, {labels}",
+            *self._unlabelled(),
+        ]
+
+    def _unlabelled(self):
+        if not self.unlabelled:
+            return []
+        return [
+            f"no labels, since {len(self.unlabelled):,} of {self.found:,} pictures are in no "
+            f"subfolder, such as {self.unlabelled[0]}: for labels, move them into one and prepare "
+            "again."
         ]
 
     def _duplicates(self):

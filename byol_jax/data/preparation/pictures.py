@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+from byol_jax import errors
+from byol_jax.data import files
 from byol_jax.data.preparation import choose, convert, folder, outcome, write
 from byol_jax.data.preparation.convert import Work
 
@@ -26,7 +28,9 @@ def prepare(work: Work, options: Options) -> outcome.Report:
     found = folder.find(work.source, options.labels)
     entries = [e for split in ("test", "train") for e in _first(found.entries, split, work.limits)]
     if options.test_fraction is not None and any(e.split == "test" for e in entries):
-        raise ValueError(f"{work.source} has a folder of test pictures; leave out --test_fraction.")
+        raise errors.UserError(
+            f"{work.source} has a folder of test pictures; leave out --test_fraction."
+        )
     scratch = convert.unfinished(work, _plan(work.source, entries, options))
     became = convert.convert(work, [entry.path for entry in entries], scratch, options.max_side)
     drop = options.duplicates == "drop"
@@ -50,11 +54,11 @@ def prepare(work: Work, options: Options) -> outcome.Report:
 
 
 def _nothing(source, entries, became):
-    bad = [f"{folder.printable(e.path)}: {b.why}" for e, b in zip(entries, became) if b.why]
+    bad = [f"{files.printable(e.path)}: {b.why}" for e, b in zip(entries, became) if b.why]
     return (
         f"{source} has no readable pictures to train on, of {len(entries)} there"
         + (f" ({len(bad)} unreadable: {'; '.join(bad[:3])})" if bad else "")
-        + f"; prepare reads {', '.join(folder.SUFFIXES)} and MNIST's IDX files."
+        + f"; prepare reads {', '.join(files.SUFFIXES)} and MNIST's IDX files."
     )
 
 
@@ -75,8 +79,8 @@ def _plan(source: Path, entries: list[folder.Entry], options: Options) -> str:
 
 
 def _report(entries, chosen, found, *, duplicates_kept):
-    names = [folder.printable(entry.path) for entry in entries]
-    left_out = {folder.printable(path): why for path, why in found.left_out.items()}
+    names = [files.printable(entry.path) for entry in entries]
+    left_out = {files.printable(path): why for path, why in found.left_out.items()}
     return outcome.Report(
         kept={split: len(rows) for split, rows in chosen.rows.items()},
         classes=found.classes,
@@ -93,4 +97,5 @@ def _report(entries, chosen, found, *, duplicates_kept):
         ],
         duplicates_kept=duplicates_kept,
         others=found.others,
+        unlabelled=[files.printable(path) for path in found.unlabelled],
     )

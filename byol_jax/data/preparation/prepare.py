@@ -3,7 +3,10 @@
 import os
 from pathlib import Path
 
+from byol_jax import errors
 from byol_jax.data.preparation import convert, idx, outcome, pictures, tfrecord
+from byol_jax.system import paths
+from byol_jax.system.progress import NullProgress, Progress
 
 DUPLICATES = ("drop", "keep")
 
@@ -19,7 +22,7 @@ def prepare(
     max_train: int | None = None,
     max_test: int | None = None,
     workers: int | None = None,
-    progress: convert.Progress | None = None,
+    progress: Progress | None = None,
 ) -> outcome.Report:
     """Writes the pictures of `source` as the data set `out`, a folder that must be new.
 
@@ -40,15 +43,16 @@ def prepare(
     interrupt leaves nothing at `out`; the same call then goes on. Raises FileNotFoundError where
     there are no pictures, FileExistsError when `out` is there, ValueError for a wrong option.
     """
-    source, out = Path(source).expanduser().absolute(), Path(out).expanduser().absolute()
+    source = paths.local(source).absolute()
+    out = paths.local(out).absolute()
     options = pictures.Options(str(labels), test_fraction, duplicates, max_side)
     limits = {"train": max_train, "test": max_test}
     _check(source, out, options, limits)
-    work = convert.Work(source, out, limits, workers or _cores(), progress or convert.Silence())
+    work = convert.Work(source, out, limits, workers or _cores(), progress or NullProgress())
     for kind in (idx, tfrecord):
         if kind.is_here(source):
             if options != pictures.Options():
-                raise ValueError(
+                raise errors.UserError(
                     f"{source} is a data set already and is taken whole; leave out --labels, "
                     "--test_fraction, --duplicates and --max_side, which are for loose pictures."
                 )
@@ -66,12 +70,14 @@ def _check(source, out, options, limits):
     if not source.is_dir():
         raise FileNotFoundError(f"{source} is not a folder; give --source a folder of pictures.")
     if options.duplicates not in DUPLICATES:
-        raise ValueError(f"duplicates is {options.duplicates!r}; it is {' or '.join(DUPLICATES)}.")
+        raise errors.UserError(
+            f"duplicates is {options.duplicates!r}; it is {' or '.join(DUPLICATES)}."
+        )
     fraction = options.test_fraction
     if fraction is not None and not 0 < fraction < 1:
-        raise ValueError(f"test_fraction is {fraction}; give a part such as 0.1.")
+        raise errors.UserError(f"test_fraction is {fraction}; give a part such as 0.1.")
     if fraction is not None and any(limits.values()):
-        raise ValueError("test_fraction goes without max_train and max_test; leave out one.")
+        raise errors.UserError("test_fraction goes without max_train and max_test; leave out one.")
     for name, value in {"max_side": options.max_side, **limits}.items():
         if value is not None and value < 1:
-            raise ValueError(f"{name} is {value}; give at least 1, or leave it out.")
+            raise errors.UserError(f"{name} is {value}; give at least 1, or leave it out.")

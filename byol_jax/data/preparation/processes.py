@@ -8,6 +8,8 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 
+from byol_jax import errors
+
 
 def run(function: Callable, jobs: list[tuple], workers: int, done: Callable) -> None:
     """Calls function(*job) for every job, in any order, and done(result) here after each.
@@ -23,7 +25,7 @@ def run(function: Callable, jobs: list[tuple], workers: int, done: Callable) -> 
         for future in concurrent.futures.as_completed(futures):
             done(future.result())
     except concurrent.futures.process.BrokenProcessPool as error:
-        raise RuntimeError(
+        raise errors.UserError(
             "a process that read pictures was killed, often since the memory was full; the same "
             f"command with --workers={max(workers // 2, 1)} goes on from here."
         ) from error

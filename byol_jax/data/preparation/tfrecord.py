@@ -8,6 +8,8 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
+from byol_jax import errors
+from byol_jax.data import catalog
 from byol_jax.data.preparation import convert, write
 from byol_jax.data.preparation.convert import Work
 from byol_jax.data.preparation.outcome import Report
@@ -15,12 +17,7 @@ from byol_jax.data.preparation.outcome import Report
 
 def is_here(source: Path) -> bool:
     """Whether `source` is a folder that TFDS prepared."""
-    return (source / "dataset_info.json").exists()
-
-
-def is_tfrecord(builder: tfds.core.DatasetBuilder) -> bool:
-    """Whether the files of a TFDS data set are TFRecord, which has no random access."""
-    return builder.info.file_format == tfds.core.FileFormat.TFRECORD
+    return catalog.is_prepared(source)
 
 
 def prepare(work: Work) -> Report:
@@ -47,8 +44,8 @@ def _open(source: Path) -> tfds.core.DatasetInfo:
     `label` that is no class.
     """
     builder = tfds.builder_from_directory(source)
-    if not is_tfrecord(builder):
-        raise ValueError(
+    if not catalog.is_tfrecord(builder):
+        raise errors.UserError(
             f"{source} is a data set of {builder.info.file_format.value} files; prepare converts "
             "those of tfrecord, and array_record needs no conversion: name it as data.name."
         )
@@ -58,7 +55,7 @@ def _open(source: Path) -> tfds.core.DatasetInfo:
     usual = isinstance(image, tfds.features.Image) and image.np_dtype == "uint8"
     usual = usual and isinstance(label, tfds.features.ClassLabel | None)
     if not usual or image.shape[-1] not in (1, 3):
-        raise ValueError(
+        raise errors.UserError(
             f"{source} has the features {info.features}; prepare converts data sets with `image`, "
             "a uint8 picture of 1 or 3 channels, and perhaps `label`, a ClassLabel."
         )
@@ -77,7 +74,7 @@ def _examples(info: tfds.core.DatasetInfo, split: str) -> Iterator[dict]:
             yield {name: example[name] for name in ("image", "label") if name in example}
             count += 1
     if count != info.splits[split].num_examples:
-        raise ValueError(
+        raise errors.UserError(
             f"{info.data_dir} holds {count} examples of {split!r} and says that there are "
             f"{info.splits[split].num_examples}; download or prepare it again."
         )
@@ -93,5 +90,5 @@ def records(file: Path) -> Iterator[bytes]:
             length = struct.unpack("<Q", head[:8])[0] if len(head) == 12 else 0
             record = stream.read(length)
             if len(stream.read(4)) < 4:
-                raise ValueError(f"{file} is cut off; download or prepare it again.")
+                raise errors.UserError(f"{file} is cut off; download or prepare it again.")
             yield record

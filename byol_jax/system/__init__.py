@@ -1,0 +1,1 @@
+"""What touches the operating system and the devices: paths, XLA's settings, device placement."""

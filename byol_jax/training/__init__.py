@@ -1,0 +1,1 @@
+"""Training runs: their start, their steps, and what is made of them at the end."""

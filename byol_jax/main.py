@@ -21,7 +21,9 @@ def run(argv: Sequence[str] | None = None) -> None:
         argv: the arguments after the program's name; those of this process by default.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
-    if argv and argv[0] in ("-h", "--help", "help"):
+    if argv[:1] == ["help"]:
+        argv = [*argv[1:], "--help"]
+    if argv and argv[0] in ("-h", "--help"):
         print(_overview())
         return
     if argv and argv[0] == "--version":

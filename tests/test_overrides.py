@@ -1,5 +1,7 @@
 """Fields by flag: any that a section's factory takes, in sections that are there or not."""
 
+import re
+
 import pytest
 from ml_collections import ConfigDict
 
@@ -36,6 +38,8 @@ def _config(**flags):
         ("remat", "None", None),
         ("data.name", "123", "123"),  # a name, though it reads as a number
         ("evaluate.protocols", "knn", ("knn",)),
+        ("evaluate.protocols", "[]", ()),
+        ("evaluate.protocols", "(knn, linear)", ("knn", "linear")),
         ("evaluate.steps", "('last', 3)", ("last", 3)),
         ("method", "{'name': 'moco', 'capacity': 4096}", {"name": "moco", "capacity": 4096}),
     ],
@@ -73,21 +77,40 @@ def test_another_name_keeps_the_arguments_that_its_factory_takes():
     check.check(config)
 
 
+def test_the_order_of_the_flags_does_not_matter():
+    flags = [("method.capacity", "99"), ("method.name", "moco"), ("method", "{'name': 'byol'}")]
+    for one in (flags, flags[::-1]):
+        config = _config()
+        overrides.apply(config, one)
+        assert config.method.to_dict() == {"name": "moco", "capacity": 99}
+
+
+def test_another_kind_of_norm_is_a_name_too():
+    config = _config(batch_norm__kind="layer")
+    assert config.batch_norm.to_dict() == {"sync": True, "kind": "layer"}
+    check.check(config)
+
+
 @pytest.mark.parametrize(
     ("path", "text", "words"),
     [
         ("method.x", "1", "config.method has no 'x'; it has joint_views, name, sum_directions"),
         ("batch_size", "2.5", "config.batch_size is 2.5, of type float; it must be a whole number"),
         ("batch_size.x", "1", "config.batch_size is no section; leave out .x"),
-        ("", "1", "config has no ''"),
+        ("", "1", "write --config.FIELD or --config.SECTION.FIELD"),
+        ("method.", "1", "write --config.FIELD or --config.SECTION.FIELD"),
         ("encoder.batch_norm", "True", "config.encoder has no 'batch_norm'"),  # the program's
-        ("nowhere.x", "1", "config.nowhere is no section"),
-        ("evaluate.options.knnn.k", "3", "config.evaluate.options.knnn is no section"),
-        ("views", "3", "must be a section of fields"),
+        ("nowhere.x", "1", "config has no 'nowhere'"),
+        (
+            "evaluate.options.knnn.k",
+            "3",
+            "config.evaluate.options has no 'knnn' (did you mean 'knn'",
+        ),
+        ("views", "3", "config.views is a section of fields"),
     ],
 )
 def test_what_is_no_field_is_refused(path, text, words):
-    with pytest.raises(errors.UserError, match=words.replace(".", r"\.")):
+    with pytest.raises(errors.UserError, match=re.escape(words)):
         overrides.apply(_config(), [(path, text)])
 
 

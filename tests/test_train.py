@@ -154,7 +154,9 @@ def test_an_unknown_argument_lists_what_the_factory_takes():
 def test_a_method_without_a_network_that_it_needs_says_where_to_give_it():
     config = _config("simclr")
     config.projector = {}
-    with pytest.raises(ValueError, match="method 'simclr' needs projector: give it in"):
+    with pytest.raises(
+        ValueError, match="method 'simclr' needs projector: give it in the section config.projector"
+    ):
         runs.prepare(config, "/nonexistent")
 
 

@@ -38,18 +38,26 @@ class Parser(argparse.ArgumentParser):
             "--config.FIELD",
             metavar="VALUE",
             dest="overrides",
-            help="change a field of the config, as --config.optimizer.weight_decay=1e-4",
+            help="change a field of the config, as --config.optimizer.weight_decay=1e-4; "
+            "byol_jax/config/fields.py lists them",
         )
         if required:
             self.require("config")
 
     def require(self, *names: str) -> None:
-        """Makes flags required."""
+        """Makes flags required, and says so in their help."""
         self._required += names
+        self._add_help(names, "required")
 
     def require_one(self, *names: str) -> None:
-        """Makes exactly one of several flags required."""
+        """Makes exactly one of several flags required, and says so in their help."""
         self._one_of = list(names)
+        self._add_help(names, f"one of {' and '.join(f'--{name}' for name in names)} is required")
+
+    def _add_help(self, names: Sequence[str], text: str) -> None:
+        for action in self._actions:
+            if action.dest in names:
+                action.help = f"{action.help} ({text})"
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """The arguments of a command line; `overrides` are pairs of a dotted name and a text."""
@@ -73,7 +81,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:
         """Prints what is wrong and where to look, and exits with 2."""
         message = errors.one_line(message).rstrip(".")
-        self.exit(2, f"byol_jax: {message}.\nSee {self.prog} --help\n")
+        end = "" if message.endswith("?") else "."
+        self.exit(2, f"byol_jax: {message}{end}\nSee {self.prog} --help\n")
 
     def _refuse(self, word: str) -> None:
         """An argument that the command does not take; names the nearest flag."""
@@ -82,10 +91,18 @@ class Parser(argparse.ArgumentParser):
         if not flag.startswith("-"):
             self.error(f"{self.command} takes no {errors.one_line(word)!r}{_flag_for(word, flags)}")
         long = sorted(flag for flag in flags if flag.startswith("--"))
+        hint = near(flag, flags)
+        if "--config" in flags and flag.lstrip("-") in _config_fields():
+            hint = f" (did you mean --config.{flag.lstrip('-')}?)"
         self.error(
-            f"{self.command} takes no {errors.one_line(flag)}{near(flag, flags)}; it takes "
-            f"{', '.join(long)}"
+            f"{self.command} takes no {errors.one_line(flag)}{hint}; it takes {', '.join(long)}"
         )
+
+
+def _config_fields() -> Iterable[str]:
+    from byol_jax.config import fields
+
+    return fields.default()
 
 
 def _flag_for(word: str, flags: Sequence[str]) -> str:
@@ -155,7 +172,7 @@ def _split_overrides(argv: Sequence[str]) -> tuple[list[str], list[tuple[str, st
     while words:
         word = words.pop(0)
         flag, has_value, value = word.partition("=")
-        if flag.startswith("--noconfig.") and not has_value:
+        if flag.startswith("--noconfig."):
             overrides.append((flag.removeprefix("--noconfig."), "False"))
         elif flag.startswith("--config."):
             if not has_value:

@@ -28,6 +28,13 @@ _CHOICES = {
     "probe.mask": optimizers.MASKS,
     "evaluate.on": ON,
 }
+_RANGES = {  # of arguments that mean the same in every section: in words, and as a test
+    "temperature": ("above 0", lambda value: value > 0),
+    "decay": ("in [0, 1]", lambda value: 0 <= value <= 1),
+    "weight_decay": ("0 or more", lambda value: value >= 0),
+    "warmup_epochs": ("0 or more", lambda value: value >= 0),
+    "k": ("1 or more", lambda value: value >= 1),
+}
 _LEAST = {
     "seed": 0,
     "batch_size": 1,
@@ -104,8 +111,8 @@ def check_evaluation(config: ConfigDict) -> None:
     for name in section.protocols:
         sections.check_choice("evaluate.protocols", name, protocols.PROTOCOLS)
     for name in section.steps:
-        if not sections.fits(name, int):
-            sections.check_choice("evaluate.steps", name, (*STEPS, "a number"))
+        if not sections.fits(name, int) or name < 1:
+            sections.check_choice("evaluate.steps", name, (*STEPS, "a number from 1"))
     for name, options in section.options.items():
         sections.check_argument("evaluate.options", "it", name, [*protocols.PROTOCOLS])
         _check_arguments(f"evaluate.options.{name}", name, options, config)
@@ -155,17 +162,32 @@ def _check_arguments(path, label, arguments, config):
     for argument, value in arguments.items():
         sections.check_argument(path, label, argument, list(known))
         sections.check_type(f"{path}.{argument}", value, known[argument])
+        _check_range(f"{path}.{argument}", argument, value)
+
+
+def _check_range(path: str, argument: str, value: Any) -> None:
+    """What holds for an argument of this name in every section."""
+    if argument not in _RANGES or not sections.fits(value, float):
+        return
+    words, holds = _RANGES[argument]
+    if not holds(value):
+        raise errors.UserError(
+            f"config.{path} is {value}; it must be {words}.", section=path, value=value
+        )
 
 
 def _check_complete(path: str, config: ConfigDict) -> None:
     missing = sections.missing(path, config)
-    if missing:
-        name = sections.name_of(path, config.get(path) or {})
-        raise errors.UserError(
-            f"{path} {name!r} needs {', '.join(missing)}: give it in config.{path}, or, for "
-            "a network, in a section of that name.",
-            section=path,
-        )
+    if not missing:
+        return
+    name = sections.name_of(path, config.get(path) or {})
+    first = missing[0]
+    place = f"config.{path}.{first}"
+    if first in sections.NETWORKS:
+        place = f"the section config.{first}, as --config.{first}.widths='(512, 128)'"
+    raise errors.UserError(
+        f"{path} {name!r} needs {', '.join(missing)}: give it in {place}.", section=path
+    )
 
 
 def _check_choices(config: ConfigDict) -> None:
@@ -182,7 +204,7 @@ def _check_predictor(config: ConfigDict) -> None:
     if not sections.takes("method", config, "predictor"):
         raise errors.UserError(
             f"config.predictor: the method {config.method.name!r} takes no predictor; remove the "
-            "section, or choose a method that takes one.",
+            "section, by flag with --config.predictor='{}', or choose a method that takes one.",
             section="predictor",
         )
     widths = {name: config[name].get("widths") for name in ("predictor", "projector")}

@@ -2,6 +2,7 @@
 
 import difflib
 import importlib.util
+import inspect
 import traceback
 from pathlib import Path
 
@@ -32,6 +33,10 @@ def load(name: str) -> ConfigDict:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
+        if argument and not inspect.signature(module.get_config).parameters:
+            raise errors.UserError(
+                f"--config={name}: its get_config() takes no argument; leave out :{argument[0]}."
+            )
         config = module.get_config(*argument)
     except errors.UserError:
         raise

@@ -62,13 +62,13 @@ KINDS = {
     "context": Kind({"row_context": networks.row_context}, ("dtype",), {}, "row_context"),
     "method": Kind(methods.METHODS, (*NETWORKS, *_SIZES)),
     "optimizer": Kind(optimizers.OPTIMIZERS, ("learning_rate",), _MOVER),
-    "probe": Kind(optimizers.OPTIMIZERS, (), _MOVER | {"learning_rate": float}),
     "schedule": Kind(
         optimizers.SCHEDULES,
         ("peak", "total_steps", "steps_per_epoch"),
         {"learning_rate": float, "scaling": str},
         required=("learning_rate",),
     ),
+    "probe": Kind(optimizers.OPTIMIZERS, (), _MOVER | {"learning_rate": float}),
 }
 
 
@@ -78,13 +78,20 @@ def name_of(path: str, section: Mapping[str, Any]) -> str:
     Raises:
         UserError: where the section has no name, or an unknown one; names the nearest.
     """
+    field = "kind" if path == "batch_norm" else "name"
     if path == "batch_norm":
-        name, known, field = section.get("kind", "batch"), networks.NORMS, "kind"
+        known, default = networks.NORMS, "batch"
     elif path.startswith("views."):
-        name, known, field = section.get("name"), augment.PRESETS, "name"
+        known, default = augment.PRESETS, None
     else:
-        kind = KINDS[path]
-        name, known, field = section.get("name", kind.name), kind.factories, "name"
+        known, default = KINDS[path].factories, KINDS[path].name
+    name = section.get(field, default)
+    if name is None:
+        raise errors.UserError(
+            f"config.{path} has no name; config.{path}.{field} is one of "
+            f"{', '.join(sorted(known))}.",
+            section=path,
+        )
     if not isinstance(name, str) or name not in known:
         raise errors.UserError(
             f"unknown {path} {errors.literal(name)}{errors.near(name, known)}; config.{path}.{field} is "

@@ -29,6 +29,7 @@ def add_arguments(parser: arguments.Parser) -> None:
     parser.add_argument(
         "--peer",
         type=arguments.choice(*step.PEERS),
+        metavar="|".join(step.PEERS),
         help="step: measure torch too, in the same rounds",
     )
 

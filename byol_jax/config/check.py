@@ -35,6 +35,12 @@ _RANGES = {  # of arguments that mean the same in every section: in words, and a
     "warmup_epochs": ("0 or more", lambda value: value >= 0),
     "k": ("1 or more", lambda value: value >= 1),
 }
+_EXAMPLES = {  # how to give a section that is missing
+    "encoder": "name=resnet50",
+    "projector": "widths='(512, 128)'",
+    "predictor": "widths='(512, 128)'",
+    "context": "width=256",
+}
 _LEAST = {
     "seed": 0,
     "batch_size": 1,
@@ -69,12 +75,12 @@ def check(config: ConfigDict, *, complete: bool = True) -> None:
     for view in config.views:
         _check_section(f"views.{view}", config)
     _check_section("batch_norm", config)
-    for path in sections.KINDS:
-        if config.get(path) or path not in sections.NETWORKS:
-            _check_section(path, config)
-    for path in sections.KINDS:
-        if config.get(path) or path not in sections.NETWORKS:
-            _check_complete(path, config)
+    absent = {name for name in sections.NETWORKS if not config.get(name)}
+    present = [path for path in sections.KINDS if path not in absent]
+    for path in present:
+        _check_section(path, config)
+    for path in present:  # what is missing shows once every section is known to be right
+        _check_complete(path, config)
     _check_choices(config)
     _check_predictor(config)
     check_evaluation(config)
@@ -184,7 +190,7 @@ def _check_complete(path: str, config: ConfigDict) -> None:
     first = missing[0]
     place = f"config.{path}.{first}"
     if first in sections.NETWORKS:
-        place = f"the section config.{first}, as --config.{first}.widths='(512, 128)'"
+        place = f"the section config.{first}, as --config.{first}.{_EXAMPLES[first]}"
     raise errors.UserError(
         f"{path} {name!r} needs {', '.join(missing)}: give it in {place}.", section=path
     )

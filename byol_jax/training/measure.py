@@ -73,13 +73,15 @@ def evaluate(
         rows[name] = [row._replace(settings={**origin, **row.settings}) for row in measured]
         if extract.cache_info().currsize:
             measures[name] = _measures(extract()[1])
-    rich.print(table.table(rows))
+    written = []
     if folder is not None:
         folder = paths.local(folder)
-        written = [_write(folder, rows, measures, sources[0].classes)]
+        written.append(_write(folder, rows, measures, sources[0].classes))
         if "semi" in chosen:
             written += _write_labels(folder, splits[0].labels, sources[0].num_classes, options)
-        print("\n".join(f"wrote {file}" for file in written))
+    rich.print(table.table(rows))
+    for file in written:
+        print(f"wrote {file}")
     return rows
 
 

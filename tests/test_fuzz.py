@@ -60,9 +60,13 @@ def test_a_value_of_another_type_is_told_with_the_type():
 
 
 def test_an_error_of_a_library_names_the_section_that_it_is_about():
-    said = _refusal(encoder__widths=(8, 0))
+    with pytest.raises(errors.UserError) as raised:
+        with errors.naming_section("encoder", {"name": "resnet_tiny", "widths": (8, 0)}):
+            1 / 0
+    said = str(raised.value)
     assert "config.encoder = {'name': 'resnet_tiny', 'widths': (8, 0)" in said
     assert "ZeroDivisionError" in said
+    assert "config.encoder: widths (8, 0) and stem_width 8" in _refusal(encoder__widths=(8, 0))
 
 
 def test_an_error_of_this_package_gets_the_section_before_its_own_words():

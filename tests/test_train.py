@@ -233,7 +233,7 @@ def test_a_config_without_a_checkpoint_binds_nothing(tmp_path):
     ("changes", "words"),
     [
         ({"views": {"first": {"area": (1.0, 0.2)}}}, "config.views.first: random crop: area"),
-        ({"encoder": {"widths": (8, 0, 4)}}, "config.encoder = "),
+        ({"encoder": {"widths": (8, 0, 4)}}, "config.encoder: widths"),
         ({"projector": {"widths": ()}}, "config.projector: widths"),
         ({"views": {"first": {"size": 0}}}, "config.views.first: size 0"),
     ],
@@ -242,7 +242,7 @@ def test_a_mistyped_value_leaves_no_workdir_behind(changes, words, tmp_path):
     with pytest.raises(errors.UserError, match=words) as refusal:
         train.train(_config("simclr", **changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
-    assert f"config.{refusal.value.section}" in words.replace(" = ", "")
+    assert words.startswith(f"config.{refusal.value.section}")
 
 
 def test_a_start_builds_and_checks_once(tmp_path, monkeypatch):

@@ -162,7 +162,7 @@ def resnet(
 ) -> network.Network:
     """A residual network; see ResNet for the arguments. `width` multiplies every channel count.
 
-    Raises ValueError for an unknown stem, padding or remat.
+    Raises ValueError for an unknown stem, padding or remat, and for widths below 1.
     """
     choices = (
         ("stem", stem, STEMS),
@@ -174,9 +174,15 @@ def resnet(
             raise errors.UserError(
                 f"unknown {name} {value!r}; choose one of {', '.join(map(str, known))}."
             )
+    scaled = tuple(int(channels * width) for channels in widths)
+    if min((*scaled, int(stem_width * width))) < 1:
+        raise errors.UserError(
+            f"widths {tuple(widths)} and stem_width {stem_width}, times width {width}, must be 1 or "
+            "more channels each."
+        )
     module = ResNet(
         stages=tuple(stages),
-        widths=tuple(int(w * width) for w in widths),
+        widths=scaled,
         bottleneck=bottleneck,
         inner_width=inner_width,
         stem=stem,

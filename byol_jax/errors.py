@@ -2,7 +2,7 @@
 
 import contextlib
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 _LONGEST = 300  # characters of a quoted text
@@ -95,6 +95,4 @@ def near(word: Any, known: Iterable[str], *, quoted: bool = True) -> str:
 
 def literal(value: Any) -> str:
     """A value of a config as Python writes it; a ConfigDict as a dict."""
-    if isinstance(value, Mapping) or hasattr(value, "to_dict"):
-        value = value.to_dict() if hasattr(value, "to_dict") else dict(value)
-    return repr(value)
+    return repr(value.to_dict() if hasattr(value, "to_dict") else value)

@@ -90,7 +90,7 @@ def check_fields(config: ConfigDict, *, complete: bool = True) -> None:
     """Checks the fields that default() has, and no section that picks a factory; see check."""
     _check_closed("", config, config, complete)
     for path in ("data", "evaluate", "evaluate.data"):
-        section = _get(config, path)
+        section = sections.value_at(config, path)
         if section is not None:
             _check_closed(path, section, config, complete)
     if config.get("epochs", 1) <= 0:
@@ -98,7 +98,7 @@ def check_fields(config: ConfigDict, *, complete: bool = True) -> None:
             f"config.epochs is {config.epochs}; it must be above 0.", section="epochs"
         )
     for path, least in _LEAST.items():
-        value = _get(config, path)
+        value = sections.value_at(config, path)
         if sections.fits(value, int) and value < least:
             raise errors.UserError(
                 f"config.{path} is {value}; it must be {least} or more.", section=path, value=value
@@ -157,7 +157,7 @@ def _check_names(dot: str, section: Mapping[str, Any], known: Mapping[str, Any])
 
 def _check_section(path: str, config: ConfigDict) -> None:
     """A section that picks a factory: its name, and the names and types of its arguments."""
-    section = _get(config, path) or {}
+    section = sections.value_at(config, path) or {}
     name = sections.name_of(path, section)
     label = f"{name} norm" if path == "batch_norm" else name
     _check_arguments(path, label, section, config)
@@ -198,7 +198,7 @@ def _check_complete(path: str, config: ConfigDict) -> None:
 
 def _check_choices(config: ConfigDict) -> None:
     for path, known in _CHOICES.items():
-        value = _get(config, path)
+        value = sections.value_at(config, path)
         if value is not None:
             sections.check_choice(path, value, known)
 
@@ -222,9 +222,3 @@ def _check_predictor(config: ConfigDict) -> None:
             section="predictor.widths",
             value=widths["predictor"],
         )
-
-
-def _get(config: Mapping[str, Any], path: str) -> Any:
-    for name in path.split("."):
-        config = config.get(name) if hasattr(config, "items") else None
-    return config

@@ -115,7 +115,7 @@ def accepted(path: str, config: Mapping[str, Any]) -> Mapping[str, Any] | None:
         UserError: where the section's name is unknown.
     """
     if path in CLOSED:
-        return _types(_get(fields.default(), path), path)
+        return _types(value_at(fields.default(), path), path)
     if path == "views":
         return {"*": Mapping[str, Any]}
     if path == "evaluate.options":
@@ -128,13 +128,13 @@ def accepted(path: str, config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if path.endswith(".multipliers"):
         return {"*": float}
     if path == "batch_norm":
-        return _norm_fields(name_of(path, _get(config, path) or {}))
+        return _norm_fields(name_of(path, value_at(config, path) or {}))
     if path.startswith("views."):  # every preset has the same settings
         return {"name": str, "strength": float, **augment.Settings.__annotations__}
     if path not in KINDS:
         return None
     kind = KINDS[path]
-    factory = kind.factories[name_of(path, _get(config, path) or {})]
+    factory = kind.factories[name_of(path, value_at(config, path) or {})]
     taken = {k: v for k, v in _annotations(factory).items() if k not in kind.supplied}
     return {"name": str, **taken, **kind.more}
 
@@ -178,7 +178,8 @@ def _norm_fields(name: str) -> dict[str, Any]:
     return {"kind": str, "sync": bool, **taken}
 
 
-def _get(config: Mapping[str, Any], path: str) -> Any:
+def value_at(config: Mapping[str, Any], path: str) -> Any:
+    """The value of a dotted field; None where it, or a section above it, is absent."""
     for name in path.split(".") if path else ():
         config = config.get(name) if hasattr(config, "items") else None
     return config

@@ -39,7 +39,8 @@ def whole_file(path: str | Path, mode: str = "w") -> Iterator[IO]:
             f"cannot write {path} ({reason}); see that there is room to write."
         ) from error
     finally:
-        scratch.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it is renamed, or its folder could not be made
+            scratch.unlink()
 
 
 def write_whole(path: str | Path, contents: str | bytes) -> None:

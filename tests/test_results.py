@@ -1,4 +1,4 @@
-"""README's tables and picture are those of the recorded runs, and say what these say."""
+"""The tables and figures of the results page agree with the recorded runs."""
 
 import json
 import re
@@ -11,11 +11,11 @@ import augmentation_pairs as pairs
 import tables
 
 
-def test_readme_says_what_the_files_say():
-    text = tables.README.read_text(encoding="utf-8")
+def test_the_page_says_what_the_files_say():
+    text = tables.PAGE.read_text(encoding="utf-8")
     sections = {match[1] for match in tables.SECTION.finditer(text)}
     assert sections == set(tables.SECTIONS)
-    assert tables.readme(text, tables.read()) == text, "run python launch/studies/tables.py"
+    assert tables.fill(text, tables.read()) == text, "run python launch/studies/tables.py"
 
 
 def test_the_picture_shows_what_the_files_say():
@@ -129,26 +129,26 @@ def results(tmp_path):
 def test_means_deviations_and_single_runs(results):
     lines = tables.methods(results).splitlines()
     name, *cells = lines[2].strip("| ").split(" | ")
-    assert name == "[BYOL](configs/fashion_mnist/byol.py)"
+    assert name == "BYOL (`byol.py`)"
     assert cells == ["2", "4", "5.5 ± 0.7", "1 x 6502, 2 x Zilog Z80", "86.0 ± 1.4", "87.0 ± 1.4"]
     assert lines[3].endswith("| 1 | 4 | 5.0 | 2 x Zilog Z80 | 70.0 | 70.0 |")
     assert lines[-1] == "| raw pixels |  |  |  |  | 50.0 | 60.0 |"
 
 
 def test_a_peer_stands_beside_the_runs_of_its_seeds_at_its_steps(results):
-    table = tables.beside_lightly(results)
+    table = tables.compare_with_lightly(results)
     assert "| BYOL, ours | 1 | 2000 | 87.0 | 88.0 | 81.0 | 83.0 |" in table
     assert "| BYOL, lightly | 1 | 901 | 75.0 | 80.0 | 81.0 | 83.0 |" in table
-    assert "| BYOL, ours have more |  |  | 12.0 | 8.0 | 0.0 | 0.0 |" in table
+    assert "| BYOL, difference |  |  | 12.0 | 8.0 | 0.0 | 0.0 |" in table
 
 
 def test_only_what_stands_between_the_marks_is_written_anew(results):
     text = "above\n<!-- methods -->\nold\n<!-- end -->\nbelow <!-- other -->"
-    made = tables.readme(text, results)
+    made = tables.fill(text, results)
     assert made.startswith("above\n<!-- methods -->\n| ") and made.endswith(
         "end -->\nbelow <!-- other -->"
     )
-    assert "old" not in made and tables.readme(made, results) == made
+    assert "old" not in made and tables.fill(made, results) == made
 
 
 def test_a_change_of_a_result_changes_the_digest(results, tmp_path):

@@ -1,8 +1,9 @@
-"""Writes README's tables of results, and draws their picture, from configs/fashion_mnist/results.
+"""Writes the tables of docs/results.md and draws a figure, from configs/fashion_mnist/results.
 
-    python launch/studies/tables.py        (extra plot)
+    python launch/studies/tables.py
 
-Between <!-- NAME --> and <!-- end --> README has what `SECTIONS[NAME]` makes of the results.
+Needs the extra `plot`. On the page, the table between <!-- NAME --> and <!-- end --> is the
+output of SECTIONS[NAME].
 """
 
 import collections
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 from byol_jax import workdir
 
 ROOT = pathlib.Path(__file__).parents[2]
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "results.md"
 RESULTS = ROOT / "configs" / "fashion_mnist" / "results"
 PICTURE = RESULTS / "equal_time.svg"
 TITLES = {
@@ -33,12 +34,15 @@ TITLES = {
 }
 PEERS = ("byol", "simclr", "moco_v2")
 PROTOCOLS = ("knn", "linear")
-NAMES = ("", "seeds", "epochs", "minutes", "on", "kNN", "linear")
+NAMES = ("", "seeds", "epochs", "minutes", "processor", "kNN", "linear")
 SECTION = re.compile(r"<!-- (?!end)(\w+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
 class Run(NamedTuple):
-    """A run's results: accuracy[candidate][protocol] in percent, and at which step."""
+    """The results of a run.
+
+    accuracy[features][protocol] is in percent; steps[features] is the features' training step.
+    """
 
     seed: int
     epochs: float
@@ -49,44 +53,51 @@ class Run(NamedTuple):
 
 
 def read(folder: pathlib.Path = RESULTS) -> dict[str, list[Run]]:
-    """The runs by name, lightly's as lightly_NAME, in the order of their seeds."""
-    found = collections.defaultdict(list)
-    for place in sorted(folder.glob("*-*")):
-        found[place.name.rpartition("-")[0]].append(_run(place))
-    return found
+    """Reads all recorded runs by name, sorted by seed; lightly's names are lightly_NAME."""
+    results = collections.defaultdict(list)
+    for run_folder in sorted(folder.glob("*-*")):
+        name, _, _ = run_folder.name.rpartition("-")
+        results[name].append(_run(run_folder))
+    return results
 
 
-def _run(place: pathlib.Path) -> Run:
-    config, evaluation = workdir.read_config(place), workdir.read_evaluation(place)
-    machine = json.loads((place / "machine.json").read_text(encoding="utf-8"))
+def _run(folder: pathlib.Path) -> Run:
+    config = workdir.read_config(folder)
+    evaluation = workdir.read_evaluation(folder)
+    machine = json.loads((folder / "machine.json").read_text(encoding="utf-8"))
     accuracy = {
         name: {row["protocol"]: 100 * row["accuracy"] for row in rows}
         for name, rows in evaluation["accuracy"].items()
     }
     steps = {name: rows[0]["settings"]["step"] for name, rows in evaluation["accuracy"].items()}
-    minutes, epochs = machine["seconds"] / 60, config.get("epochs", 0.0)
-    processor = re.sub(r"\(\w+\)| Processor", "", machine["processor"])
-    return Run(config["seed"], epochs, minutes, processor, accuracy, steps)
+    return Run(
+        seed=config["seed"],
+        epochs=config.get("epochs", 0.0),
+        minutes=machine["seconds"] / 60,
+        processor=re.sub(r"\(\w+\)| Processor", "", machine["processor"]),
+        accuracy=accuracy,
+        steps=steps,
+    )
 
 
 def spread(values: Sequence[float], digits: int = 1) -> str:
-    """The mean, and with two values or more their standard deviation."""
+    """Formats the mean and, if there are several values, their standard deviation."""
     mean = f"{statistics.mean(values):.{digits}f}"
     return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
 
 
 def markdown(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A table, its first column to the left."""
+    """Formats a Markdown table; the first column is aligned left, the others right."""
     lines = [names, ["---"] + ["---:"] * (len(names) - 1), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def methods(results: Mapping[str, list[Run]]) -> str:
-    """Every config at its end, beside the features that no training made."""
+    """Returns the table of all configs at the end of training, and of the baselines."""
     rows = []
     for name, title in TITLES.items():
         if name in results:
-            rows.append(_line(f"[{title}](configs/fashion_mnist/{name}.py)", results[name]))
+            rows.append(_line(f"{title} (`{name}.py`)", results[name]))
     for name, title in TITLES.items():
         if f"{name}_long" in results:
             rows.append(_line(f"{title}, for longer", results[f"{name}_long"]))
@@ -95,95 +106,110 @@ def methods(results: Mapping[str, list[Run]]) -> str:
 
 
 def quickstart(results: Mapping[str, list[Run]]) -> str:
-    """The config of README's first command, likewise."""
+    """Returns the table of the quickstart's config and its baselines."""
     runs = results.get("quickstart", [])
-    rows = [_line("[quickstart](configs/quickstart.py)", runs)] if runs else []
+    rows = [_line("quickstart (`configs/quickstart.py`)", runs)] if runs else []
     return markdown(NAMES, rows + baselines(runs))
 
 
 def baselines(runs: Sequence[Run]) -> list[list[str]]:
-    """The rows of the features that no training made, of the first run that measured them."""
+    """Returns the rows of untrained features and raw pixels, from the first run that has them."""
     rows = []
     for name in ("untrained", "raw pixels"):
         for run in [run for run in runs if name in run.accuracy][:1]:
-            ends = [f"{run.accuracy[name][p]:.1f}" for p in PROTOCOLS]
-            rows.append([name, *[""] * (len(NAMES) - 1 - len(ends)), *ends])
+            cells = [f"{run.accuracy[name][p]:.1f}" for p in PROTOCOLS]
+            rows.append([name, *[""] * (len(NAMES) - 1 - len(cells)), *cells])
     return rows
 
 
 def _line(title, runs):
-    ends = [spread([run.accuracy["learned"][p] for run in runs]) for p in PROTOCOLS]
+    accuracies = [spread([run.accuracy["learned"][p] for run in runs]) for p in PROTOCOLS]
     minutes = spread([run.minutes for run in runs])
     processors = ", ".join(sorted({run.processor for run in runs}))
-    return [title, len(runs), f"{runs[0].epochs:g}", minutes, processors, *ends]
+    return [title, len(runs), f"{runs[0].epochs:g}", minutes, processors, *accuracies]
 
 
-def beside_lightly(results: Mapping[str, list[Run]]) -> str:
-    """Ours and lightly's: after equal time, and at equal steps; and what ours have more, by seeds."""
+def compare_with_lightly(results: Mapping[str, list[Run]]) -> str:
+    """Returns the table of byol_jax ("ours") and lightly, after equal time and at equal steps.
+
+    The row "difference" has the means and standard deviations of the differences per seed.
+    """
     rows = []
     for name in PEERS:
         ours, theirs = pairs(results, name)
         if not ours:
             continue
-        cells = [_accuracies(runs, theirs) for runs in (ours, theirs)]
-        for who, runs, found in zip(("ours", "lightly"), (ours, theirs), cells, strict=True):
-            steps = spread([run.steps["learned"] for run in runs], 0)
-            rows.append([f"{TITLES[name]}, {who}", len(runs), steps, *map(spread, found)])
-        more = [
-            [a - b for a, b in zip(*column, strict=True)] for column in zip(*cells, strict=True)
+        title = TITLES[name]
+        our_accuracies = _accuracies(ours, theirs)
+        their_accuracies = _accuracies(theirs, theirs)
+        differences = [
+            [a - b for a, b in zip(our_column, their_column, strict=True)]
+            for our_column, their_column in zip(our_accuracies, their_accuracies, strict=True)
         ]
-        rows.append([f"{TITLES[name]}, ours have more", "", "", *map(spread, more)])
+        rows.append([f"{title}, ours", len(ours), _steps(ours), *map(spread, our_accuracies)])
+        rows.append(
+            [f"{title}, lightly", len(theirs), _steps(theirs), *map(spread, their_accuracies)]
+        )
+        rows.append([f"{title}, difference", "", "", *map(spread, differences)])
     names = ["", "seeds", "steps", "kNN", "linear", "linear, halfway", "linear, equal steps"]
     return markdown(names, rows)
 
 
+def _steps(runs: Sequence[Run]) -> str:
+    return spread([run.steps["learned"] for run in runs], 0)
+
+
 def _accuracies(runs, theirs):
-    """By seed: kNN and linear at the end, and linear at the two steps that lightly's runs share."""
-    ends = [[run.accuracy["learned"][p] for run in runs] for p in PROTOCOLS]
-    shared = zip(*map(common, theirs), strict=True)
-    return ends + [
-        [run.accuracy[step]["linear"] for run, step in zip(runs, steps, strict=True)]
-        for steps in shared
+    """Returns the columns of a table, each with one accuracy per seed.
+
+    They are kNN and linear at the end, and linear at the two steps shared with lightly's runs.
+    """
+    final = [[run.accuracy["learned"][p] for run in runs] for p in PROTOCOLS]
+    names_by_column = zip(*map(shared_steps, theirs), strict=True)
+    return final + [
+        [run.accuracy[name]["linear"] for run, name in zip(runs, names, strict=True)]
+        for names in names_by_column
     ]
 
 
 def pairs(results: Mapping[str, list[Run]], name: str) -> tuple[list[Run], list[Run]]:
-    """The runs of ours and of lightly with the same seeds."""
+    """Returns the runs of byol_jax and of lightly that have the same seeds, in the same order."""
     theirs = {run.seed: run for run in results.get(f"lightly_{name}", [])}
     ours = [run for run in results.get(name, []) if run.seed in theirs]
     return ours, [theirs[run.seed] for run in ours]
 
 
-def common(theirs: Run) -> list[str]:
-    """Of a run of lightly, the names of the two steps at which ours was evaluated too."""
-    return sorted(theirs.steps.keys() - {"learned"}, key=theirs.steps.get)
+def shared_steps(theirs: Run) -> list[str]:
+    """Returns the names "step N" of the two steps at which both libraries were evaluated."""
+    return sorted(theirs.steps.keys() - {"learned"}, key=lambda name: theirs.steps[name])
 
 
-SECTIONS = {"methods": methods, "beside_lightly": beside_lightly, "quickstart": quickstart}
+SECTIONS = {"methods": methods, "beside_lightly": compare_with_lightly, "quickstart": quickstart}
 
 
-def readme(text: str, results: Mapping[str, list[Run]]) -> str:
-    """The text with its sections made anew."""
+def fill(text: str, results: Mapping[str, list[Run]]) -> str:
+    """Returns the text of the page with updated tables."""
 
-    def made(match):
-        return f"<!-- {match[1]} -->\n{SECTIONS[match[1]](results)}\n<!-- end -->"
+    def replace(match):
+        name = match[1]
+        return f"<!-- {name} -->\n{SECTIONS[name](results)}\n<!-- end -->"
 
-    return SECTION.sub(made, text)
+    return SECTION.sub(replace, text)
 
 
 def digest(results: Mapping[str, list[Run]]) -> str:
-    """Of what the picture shows."""
+    """Returns the fingerprint of the results in the picture."""
     shown = {name: runs for name, runs in results.items() if name.removeprefix("lightly_") in PEERS}
     return fingerprint(shown)
 
 
-def fingerprint(shown: Any) -> str:
-    """SHA-256 of what a picture shows, for its file to tell."""
-    return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
+def fingerprint(values: Any) -> str:
+    """Returns the SHA-256 of the values in a picture, to store in the picture's file."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def picture(results: Mapping[str, list[Run]], file: pathlib.Path) -> None:
-    """Draws linear accuracy against minutes; the file tells the digest of what it shows."""
+    """Draws linear accuracy against minutes; the file's metadata contain the digest."""
     from matplotlib import figure, rc_context
 
     with rc_context({"svg.hashsalt": "byol_jax", "svg.fonttype": "none"}):
@@ -205,15 +231,15 @@ def picture(results: Mapping[str, list[Run]], file: pathlib.Path) -> None:
         panels[0].set_ylabel("linear accuracy, %")
         lines = panels[0].get_legend_handles_labels()
         drawing.legend(*lines, loc="outside lower center", ncols=2)
-        about = {"Date": None, "Description": digest(results)}
-        drawing.savefig(file, metadata=about)
+        metadata = {"Date": None, "Description": digest(results)}
+        drawing.savefig(file, metadata=metadata)
 
 
 def main() -> None:
     results = read()
-    README.write_text(readme(README.read_text(encoding="utf-8"), results), encoding="utf-8")
+    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
     picture(results, PICTURE)
-    print(f"{README} and {PICTURE}: {sum(map(len, results.values()))} runs")
+    print(f"wrote {PAGE} and {PICTURE} from {sum(map(len, results.values()))} runs")
 
 
 if __name__ == "__main__":

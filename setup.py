@@ -21,7 +21,7 @@ setuptools.setup(
     packages=setuptools.find_packages(include=["byol_jax", "byol_jax.*"])
     + ["byol_jax." + folder.replace("/", ".") for folder in _CONFIG_FOLDERS],
     package_dir={"byol_jax." + folder.replace("/", "."): folder for folder in _CONFIG_FOLDERS},
-    package_data={"byol_jax": ["data/embedded/**/*", "report/static/*"]},
+    package_data={"byol_jax": ["data/embedded/**/*", "py.typed", "report/static/*"]},
     install_requires=[
         "absl-py>=2.1",
         "array-record>=0.8.1",
@@ -53,13 +53,17 @@ setuptools.setup(
         "tensorboard": ["tensorboardX>=2.6.2.2"],
         "plot": ["matplotlib>=3.10.8"],
         "umap": ["umap-learn>=0.5.7"],
-        "browser": ["selenium>=4.20"],  # for the tests of the report, beside Chromium
+        "browser": [
+            "selenium>=4.20"
+        ],  # for the tests of the report; Chromium is installed separately
+        "docs": ["furo>=2025.9", "myst-parser>=4.0", "sphinx>=8.1"],
         "parity": ["lightly>=1.6", "timm>=1.0", "torch>=2.13", "torchvision>=0.28"],
         "test": [
+            "basedpyright>=1.40.2,<1.41",
             "matplotlib>=3.10.8",
             "pytest>=8.0",
             "pytest-xdist>=3.6.1",
-            "ruff>=0.14",
+            "ruff>=0.17.6,<0.18",
             "scikit-learn>=1.6",
             "tensorboardX>=2.6.2.2",
         ],

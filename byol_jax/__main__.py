@@ -1,4 +1,4 @@
-"""python -m byol_jax"""
+"""Entry point of `python -m byol_jax`."""
 
 from byol_jax import main
 

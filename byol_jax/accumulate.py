@@ -1,106 +1,189 @@
-"""The exact gradient of a batch, of which only a part goes through the networks at a time."""
+"""Gradient accumulation: the exact gradient of a batch, computed one microbatch at a time."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-import chex
 import jax
 import jax.numpy as jnp
 
 from byol_jax import errors
 
 
-class Result(NamedTuple):
-    """What one pass over a device's batch gives; losses and outputs have leaves [B, ...]."""
+class Forward(Protocol):
+    """A function that runs the networks on one microbatch."""
 
-    grads: chex.ArrayTree
+    def __call__(
+        self, params: dict[str, Any], part: dict[str, Any], number: jax.Array | int
+    ) -> tuple[dict[str, jax.Array], dict[str, Any]]:
+        """Computes the outputs of a microbatch.
+
+        Args:
+            params: Parameters of the networks.
+            part: The microbatch; leaves [M, ...], where M is its number of examples.
+            number: Position of the microbatch in the batch, counted from 0.
+
+        Returns:
+            The outputs by name, leaves [M, ...], and the updated batch-norm statistics.
+        """
+        ...
+
+
+class Objective(Protocol):
+    """A function that computes the losses from the outputs of the networks."""
+
+    def __call__(
+        self, outputs: dict[str, jax.Array], part: dict[str, Any]
+    ) -> tuple[jax.Array, Any, dict[str, jax.Array]]:
+        """Computes one loss per example.
+
+        Args:
+            outputs: The outputs of `Forward` for these examples.
+            part: The examples: the whole batch of this device if the losses are coupled, else one
+                microbatch; leaves [M, ...].
+
+        Returns:
+            The losses [M]; what the method's memory update needs, a pytree with leaves [M, ...];
+            and metrics, scalars.
+        """
+        ...
+
+
+class Result(NamedTuple):
+    """The gradient of one device's batch, with the losses, outputs, statistics and metrics.
+
+    Attributes:
+        grads: Gradient of the mean loss, with the structure of the parameters.
+        losses: Losses [B].
+        outputs: Outputs of the networks by name, leaves [B, ...].
+        stats: Updated batch-norm statistics, averaged over the microbatches.
+        memory_inputs: What the method's memory update needs, a pytree with leaves [B, ...].
+        metrics: Scalars by name, averaged over the microbatches unless the losses are coupled.
+    """
+
+    grads: dict[str, Any]
     losses: jax.Array
-    outputs: chex.ArrayTree
-    stats: chex.ArrayTree
-    kept: Any
+    outputs: dict[str, jax.Array]
+    stats: dict[str, Any]
+    memory_inputs: Any
     metrics: dict[str, jax.Array]
 
 
+class _Microbatches(NamedTuple):
+    """The microbatches of a batch, leaves [microbatches, M, ...], and their numbers."""
+
+    part: dict[str, Any]
+    number: jax.Array
+
+
 def gradients(
-    forward: Callable,
-    objective: Callable,
-    params: chex.ArrayTree,
-    batch: dict[str, jax.Array],
+    forward: Forward,
+    objective: Objective,
+    params: dict[str, Any],
+    batch: dict[str, Any],
     *,
     microbatches: int,
     coupled: bool,
 ) -> Result:
-    """The gradient of the mean loss over this device's batch, with whatever else the pass gives.
+    """Computes the gradient of one device's mean loss, one microbatch at a time.
 
-    forward(params, part, m) -> (outputs, stats) runs the networks on microbatch m;
-    objective(outputs, part) -> (losses, kept, metrics). Statistics are averaged over microbatches.
-    A coupled objective is taken once, at the outputs of all microbatches, which therefore run
-    twice: for the outputs, then for the gradient.
+    Only one microbatch at a time passes through the networks, which limits the memory of the
+    activations. The gradient is that of the whole batch, except that batch norm normalizes each
+    microbatch on its own.
 
-    Raises ValueError when the batch does not divide into the microbatches.
+    If the losses are coupled, such as SimCLR's, the networks run twice: first for the outputs of
+    all microbatches, from which the objective computes all losses at once, then for the gradient.
+
+    Args:
+        forward: Runs the networks on one microbatch.
+        objective: Computes the losses from the outputs.
+        params: Parameters of the networks.
+        batch: Arrays by name, leaves [B, ...], with the examples' positions as `row`.
+        microbatches: Number of microbatches; it must divide B.
+        coupled: True if a loss depends on other examples of the batch.
+
+    Returns:
+        The gradient, and the losses, outputs, statistics and metrics.
+
+    Raises:
+        UserError: If the batch does not divide into the microbatches.
     """
-    size = len(batch["row"])
-    if size % microbatches:
+    num_examples = len(batch["row"])
+    if num_examples % microbatches:
         raise errors.UserError(
-            f"{size} examples on a device do not divide into {microbatches} microbatches; choose a "
-            f"batch_size that is a multiple of devices * {microbatches}."
+            f"{num_examples} examples on a device do not divide into {microbatches} microbatches; "
+            f"choose a batch_size that is a multiple of devices * {microbatches}."
         )
     if microbatches == 1:
-        return _whole(forward, objective, params, batch, 0)
-    parts = jax.tree.map(lambda x: x.reshape(microbatches, -1, *x.shape[1:]), batch)
-    numbers = jnp.arange(microbatches, dtype=jnp.int32)
-    passes = _two_passes if coupled else _one_pass
-    return passes(forward, objective, params, batch, parts, numbers)
+        return _one_batch(forward, objective, params, batch, 0)
+    parts = _Microbatches(
+        jax.tree.map(lambda x: x.reshape(microbatches, -1, *x.shape[1:]), batch),
+        jnp.arange(microbatches, dtype=jnp.int32),
+    )
+    if coupled:
+        return _two_passes(forward, objective, params, batch, parts)
+    return _one_pass(forward, objective, params, parts)
 
 
-def _whole(forward, objective, params, batch, number) -> Result:
+def _one_batch(forward, objective, params, part, number) -> Result:
+    """Differentiates the mean loss of a batch or a microbatch in a single pass."""
+
     def mean_loss(params):
-        outputs, stats = forward(params, batch, number)
-        losses, kept, metrics = objective(outputs, batch)
-        return jnp.mean(losses), (losses, outputs, stats, kept, metrics)
+        outputs, stats = forward(params, part, number)
+        losses, memory_inputs, metrics = objective(outputs, part)
+        return jnp.mean(losses), Result({}, losses, outputs, stats, memory_inputs, metrics)
 
-    grads, rest = jax.grad(mean_loss, has_aux=True)(params)
-    return Result(grads, *rest)
+    grads, result = jax.grad(mean_loss, has_aux=True)(params)
+    return result._replace(grads=grads)
 
 
-def _one_pass(forward, objective, params, batch, parts, numbers) -> Result:
-    del batch
+def _one_pass(forward, objective, params, parts: _Microbatches) -> Result:
+    """Averages the microbatches' gradients; exact if each loss depends on one microbatch only."""
 
-    def body(total, part_and_number):
-        result = _whole(forward, objective, params, *part_and_number)
-        return _add(total, result.grads), result._replace(grads=())
+    def accumulate(total, microbatch):
+        result = _one_batch(forward, objective, params, microbatch.part, microbatch.number)
+        # Sum the gradients in the carry, instead of stacking one for each microbatch.
+        return _add(total, result.grads), result._replace(grads={})
 
-    total, each = jax.lax.scan(body, _zeros(params), (parts, numbers))
-    grads = jax.tree.map(lambda g: g / len(numbers), total)
+    total, stacked = jax.lax.scan(accumulate, _zeros(params), parts)
     return Result(
-        grads,
-        _merge(each.losses),
-        _merge(each.outputs),
-        _mean(each.stats),
-        _merge(each.kept),
-        _mean(each.metrics),
+        jax.tree.map(lambda g: g / len(parts.number), total),
+        _merge(stacked.losses),
+        _merge(stacked.outputs),
+        _mean(stacked.stats),
+        _merge(stacked.memory_inputs),
+        _mean(stacked.metrics),
     )
 
 
-def _two_passes(forward, objective, params, batch, parts, numbers) -> Result:
-    def look(_, part_and_number):
-        return None, forward(params, *part_and_number)
+def _two_passes(forward, objective, params, batch, parts: _Microbatches) -> Result:
+    """Differentiates losses that depend on all microbatches, in two passes through the networks."""
 
-    _, (outputs, stats) = jax.lax.scan(look, None, (parts, numbers))
+    # First pass: compute all outputs, and keep no activations.
+    def run(_, microbatch):
+        return None, forward(params, microbatch.part, microbatch.number)
+
+    _, (outputs, stats) = jax.lax.scan(run, None, parts)
 
     def mean_loss(outputs):
-        losses, kept, metrics = objective(_merge(outputs), batch)
-        return jnp.mean(losses), (losses, kept, metrics)
+        losses, memory_inputs, metrics = objective(_merge(outputs), batch)
+        return jnp.mean(losses), (losses, memory_inputs, metrics)
 
-    cotangents, (losses, kept, metrics) = jax.grad(mean_loss, has_aux=True)(outputs)
+    # The losses compare the outputs of all microbatches: differentiate with respect to the outputs.
+    cotangents, (losses, memory_inputs, metrics) = jax.grad(mean_loss, has_aux=True)(outputs)
 
-    def pull(total, each):
-        part, number, cotangent = each
-        _, back = jax.vjp(lambda params: forward(params, part, number)[0], params)
-        return _add(total, back(cotangent)[0]), None
+    # Second pass: continue from the outputs to the parameters, one microbatch at a time.
+    def pull_back(total, microbatch_and_cotangent):
+        microbatch, cotangent = microbatch_and_cotangent
 
-    grads, _ = jax.lax.scan(pull, _zeros(params), (parts, numbers, cotangents))
-    return Result(grads, losses, _merge(outputs), _mean(stats), kept, metrics)
+        def run_again(params):
+            outputs, _ = forward(params, microbatch.part, microbatch.number)
+            return outputs
+
+        _, pull = jax.vjp(run_again, params)
+        (grads,) = pull(cotangent)
+        return _add(total, grads), None
+
+    grads, _ = jax.lax.scan(pull_back, _zeros(params), (parts, cotangents))
+    return Result(grads, losses, _merge(outputs), _mean(stats), memory_inputs, metrics)
 
 
 def _zeros(tree):
@@ -112,8 +195,10 @@ def _add(a, b):
 
 
 def _merge(tree):
+    """Merges the first two axes of each leaf: [microbatches, M, ...] to [B, ...]."""
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)
 
 
 def _mean(tree):
+    """Averages each leaf over its first axis, the microbatches."""
     return jax.tree.map(lambda x: jnp.mean(x, axis=0), tree)

@@ -1,6 +1,8 @@
-"""Checkpoints of the whole state, by Orbax: asynchronous, the newest few kept, whole or not there.
+"""Checkpoints of the train state, saved by Orbax.
 
-Beside the arrays of a state there are their checksums, so that none comes back with a bit changed.
+Saving is asynchronous, only the newest checkpoints are kept, and an interrupted save leaves no
+checkpoint. Each checkpoint contains a checksum of every array, so that restoring detects a changed
+bit.
 """
 
 import contextlib
@@ -8,9 +10,8 @@ import os
 import shutil
 import zlib
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, TypeVar
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,30 +21,44 @@ from jax.experimental import multihost_utils
 from byol_jax import errors, workdir
 from byol_jax.system import devices, paths
 
-LAYOUT = 2  # of what is on disk; 1 had no checksums
-_SUMS = "checksums"
-_SHOWN = 5  # leaves that an error names
+LAYOUT = 2  # version of the format on disk; version 1 had no checksums
+_CHECKSUMS = "checksums"
+_SHOWN = 5  # differences that an error lists
+
+Tree = TypeVar("Tree")
 
 
 class Damaged(errors.UserError):
-    """A checkpoint cannot be read, or not as it was written."""
+    """A checkpoint cannot be read, or has changed since it was saved."""
 
 
 class _Manager(ocp.CheckpointManager):
-    """Orbax's, but it does not ask JAX whether to stop: the loop does, by a count of its own.
+    """Orbax's checkpoint manager with its preemption check turned off.
 
-    JAX takes the last count that it was asked by, and Orbax's is the step.
+    The training loop asks JAX for such a request, with a counter that starts at 1. Orbax would ask
+    with the number of the training step, and JAX supports only one counter.
     """
 
     def reached_preemption(self, step: int) -> bool:
-        """It is not for a save to know."""
+        """Always returns False: the training loop, not Orbax, handles requests to stop.
+
+        Args:
+            step: Ignored.
+
+        Returns:
+            False.
+        """
         return False
 
 
 class Checkpoints:
-    """The checkpoints of one workdir; a context manager, whose end waits for the last save.
+    """The checkpoints of a run, in its working directory.
 
-    keep: how many of the newest; None only reads.
+    Use it as a context manager; leaving it waits for the last save.
+
+    Args:
+        folder: The working directory.
+        keep: Number of newest checkpoints to keep; None opens the checkpoints read-only.
     """
 
     def __init__(self, folder: Path, *, keep: int | None):
@@ -52,7 +67,7 @@ class Checkpoints:
         self._open()
         self._check_layout()
 
-    def _open(self):
+    def _open(self) -> None:
         writes = self._keep is not None
         options = ocp.CheckpointManagerOptions(
             max_to_keep=self._keep, create=writes, cleanup_tmp_directories=writes
@@ -60,97 +75,143 @@ class Checkpoints:
         handler = ocp.StandardCheckpointHandler()
         self._manager = _Manager(self._folder, options=options, item_handlers=handler)
 
-    def _check_layout(self):
-        note = self._folder / "layout"
-        found = note.read_text(encoding="utf-8").strip() if note.exists() else "1"
-        if self.steps() and found != str(LAYOUT):
+    def _check_layout(self) -> None:
+        file = self._folder / "layout"
+        layout = file.read_text(encoding="utf-8").strip() if file.exists() else "1"
+        if self.steps() and layout != str(LAYOUT):
             raise errors.UserError(
-                f"{self._folder} has checkpoints of layout {found}, and this byol_jax reads layout "
-                f"{LAYOUT}; go on with the version that wrote them, or give another --workdir."
+                f"{self._folder} contains checkpoints of layout {layout}, but this version of "
+                f"byol_jax reads layout {LAYOUT}. Use the version that wrote them, or another "
+                "--workdir."
             )
+        # Never rewrite the file once checkpoints exist: another process may be reading it, and a
+        # kill in the middle would leave checkpoints without a layout.
         if self._keep is not None and jax.process_index() == 0 and not self.steps():
-            paths.write_whole(note, f"{LAYOUT}\n")
+            paths.write_whole(file, f"{LAYOUT}\n")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception) -> None:
-        """Waits as `wait` does, and closes."""
+        """Waits for the save in progress, as `wait` does, and closes the checkpoint manager."""
         try:
             self.wait()
         finally:
             self._manager.close()
 
     def wait(self) -> None:
-        """Waits for the save under way; raises OSError, naming the folder, when it failed.
+        """Waits for the save in progress.
 
-        After that the next save may do better.
+        Raises:
+            OSError: If the save failed. The next save may still succeed.
         """
         try:
             self._manager.wait_until_finished()
-        except Exception as error:  # tensorstore tells of a full disk as a ValueError
-            raise self._not_saved(error) from error
+        except Exception as error:  # tensorstore raises a ValueError if the disk is full
+            raise self._save_error(error) from error
 
     def latest_step(self) -> int | None:
-        """The step of the newest checkpoint, None where there is none."""
+        """Returns the step of the newest checkpoint, or None if there are none."""
         return self._manager.latest_step()
 
     def steps(self) -> list[int]:
-        """The steps of all checkpoints, ascending."""
+        """Returns the steps of all checkpoints in ascending order."""
         return sorted(self._manager.all_steps())
 
-    def save(self, step: int, state: chex.ArrayTree) -> None:
-        """Starts saving; returns when the arrays are copied, so that they may be donated.
+    def save(self, step: int, state: Any) -> None:
+        """Starts saving a train state in the background.
 
-        Raises OSError, naming the folder, when this save or the one before cannot be written.
+        Returns after copying the arrays, so that the caller may donate them.
+
+        Args:
+            step: Number of training steps of the state.
+            state: A pytree of arrays.
+
+        Raises:
+            OSError: If this save, or the previous one, fails.
         """
         arrays = jax.device_get(flat(state))
-        arrays[_SUMS] = _checksums(arrays)
+        arrays[_CHECKSUMS] = _checksums(arrays)
         try:
-            self._manager.save(step, args=ocp.args.StandardSave(_global(arrays)), force=True)
+            self._manager.save(step, args=ocp.args.StandardSave(_replicate(arrays)), force=True)
         except Exception as error:
-            raise self._not_saved(error) from error
+            raise self._save_error(error) from error
 
-    def restore(self, template: chex.ArrayTree, *, step: int | None = None) -> chex.ArrayTree:
-        """A checkpoint, in the structure, shapes and types of `template`, on the host.
+    def restore(self, template: Tree, *, step: int | None = None) -> Tree:
+        """Restores a saved state into host memory.
 
-        step: the newest unless given. Raises FileNotFoundError where there is none, ValueError
-        where it is of something else than the template, and Damaged where it is not as it was.
+        Args:
+            template: A pytree with the structure, shapes and dtypes of the saved state.
+            step: Step of the checkpoint; None restores the newest one.
+
+        Returns:
+            The saved state, with the structure of `template`.
+
+        Raises:
+            FileNotFoundError: If there is no such checkpoint.
+            UserError: If the checkpoint does not fit the template.
+            Damaged: If the checkpoint cannot be read, or has changed since it was saved.
         """
+        # A save in progress may be that of the newest checkpoint.
         self.wait()
-        kept = self.steps()
-        if not kept:
-            raise FileNotFoundError(
-                f"no checkpoint in {self._folder}; run `train` with this --workdir first."
-            )
-        if step is not None and step not in kept:
-            raise FileNotFoundError(
-                f"no checkpoint of step {step} in {self._folder}; there are those of "
-                f"{', '.join(map(str, kept))}."
-            )
-        step = kept[-1] if step is None else step
-        wanted = flat(template)
-        wanted[_SUMS] = np.zeros(len(wanted), np.uint32)
-        self._check(step, wanted)
+        step = self._find_step(step)
+        expected = flat(template)
+        expected[_CHECKSUMS] = np.zeros(len(expected), np.uint32)
+        # Compare shapes before reading the arrays, so that a checkpoint of another network is not
+        # reported as damaged.
+        self._check_fits(step, expected)
         try:
-            # Named anew: what is on disk remembers the devices that wrote it.
-            here = {"sharding": devices.replicated(jax.devices())}
-            like = {p: jax.ShapeDtypeStruct(x.shape, x.dtype, **here) for p, x in wanted.items()}
-            found = jax.device_get(self._manager.restore(step, args=ocp.args.StandardRestore(like)))
-        except Exception as error:  # Orbax and tensorstore raise many kinds for broken files
-            raise self._broken(step, error) from error
-        sums = found.pop(_SUMS)
-        for path, want, got in zip(sorted(found), sums, _checksums(found), strict=True):
-            if want != got:
-                raise self._broken(step, f"{path} has changed since it was written")
-        leaves = [found[path] for path in wanted if path != _SUMS]
+            # Give the sharding explicitly, since the checkpoint records that of the devices that
+            # wrote it.
+            sharding = devices.replicated(jax.devices())
+            shapes = {
+                path: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+                for path, x in expected.items()
+            }
+            saved = self._manager.restore(step, args=ocp.args.StandardRestore(shapes))
+            arrays = jax.device_get(saved)
+        except Exception as error:  # broken files raise many kinds of exceptions
+            raise self._damage_error(step, error) from error
+        # Compare checksums last; they were computed in the order of the sorted paths.
+        checksums = arrays.pop(_CHECKSUMS)
+        for path, old, new in zip(sorted(arrays), checksums, _checksums(arrays), strict=True):
+            if old != new:
+                raise self._damage_error(step, f"{path} has changed since it was saved")
+        leaves = [arrays[path] for path in expected if path != _CHECKSUMS]
         return jax.tree.unflatten(jax.tree.structure(template), leaves)
 
-    def restore_whole(self, template: chex.ArrayTree) -> tuple[chex.ArrayTree, list[str]]:
-        """The newest checkpoint that is whole, and what to tell of those that are not.
+    def _find_step(self, step: int | None) -> int:
+        """Returns `step`, or the newest step for None; raises FileNotFoundError if missing."""
+        steps = self.steps()
+        if not steps:
+            raise FileNotFoundError(
+                f"{self._folder} has no checkpoint; run `train` with this --workdir first."
+            )
+        if step is None:
+            return steps[-1]
+        if step not in steps:
+            names = ", ".join(map(str, steps))
+            raise FileNotFoundError(
+                f"{self._folder} has no checkpoint for step {step}; it has checkpoints for steps "
+                f"{names}."
+            )
+        return step
 
-        They are set aside, into the folder `damaged` of the workdir. Raises as `restore` does, and
-        Damaged where none is whole.
+    def restore_whole(self, template: Tree) -> tuple[Tree, list[str]]:
+        """Restores the newest checkpoint that is not damaged.
+
+        Newer, damaged checkpoints are moved to the folder `damaged` of the working directory.
+
+        Args:
+            template: A pytree with the structure, shapes and dtypes of the saved state.
+
+        Returns:
+            The saved state on the host, and one warning per damaged checkpoint.
+
+        Raises:
+            FileNotFoundError: If there is no checkpoint.
+            UserError: If the checkpoint does not fit the template.
+            Damaged: If all checkpoints are damaged; the oldest stays where it is.
         """
         warnings = []
         while True:
@@ -158,87 +219,105 @@ class Checkpoints:
             try:
                 return self.restore(template), warnings
             except Damaged as error:
-                if len(self.steps()) == 1:
+                if step is None or len(self.steps()) == 1:
                     raise
-                warnings.append(f"{error} It is set aside in {self._set_aside(step)}.")
+                folder = self._set_aside(step)
+                warnings.append(f"{error} It was moved to {folder}.")
 
-    def _set_aside(self, step) -> Path:
-        place = self._folder.parent / workdir.DAMAGED / str(step)
+    def _set_aside(self, step: int) -> Path:
+        """Moves a checkpoint to the folder of damaged ones and returns its new path."""
+        target = self._folder.parent / workdir.DAMAGED / str(step)
+        # No process may still have the checkpoint open when the first one moves it, and none may
+        # open the checkpoints again before it has.
         self._manager.close()
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices(f"damaged {step}")
         if jax.process_index() == 0:
-            place.parent.mkdir(exist_ok=True)
-            shutil.rmtree(place, ignore_errors=True)
-            os.replace(self._folder / str(step), place)
+            target.parent.mkdir(exist_ok=True)
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(self._folder / str(step), target)
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices(f"set aside {step}")
         self._open()
-        return place
+        return target
 
-    def _check(self, step, wanted):
+    def _check_fits(self, step: int, expected: dict[str, Any]) -> None:
+        """Checks the paths, shapes and dtypes of a checkpoint; raises UserError or Damaged."""
         try:
-            found = self._manager.item_metadata(step)
-            kinds = {path: _kind(found[path]) for path in found}
+            metadata = self._manager.item_metadata(step)
+            kinds = {path: _kind(metadata[path]) for path in metadata}
         except Exception as error:
-            raise self._broken(step, error) from error
-        differences = [f"{path} is missing" for path in wanted if path not in kinds]
-        differences += [f"{path} is not in this experiment" for path in kinds if path not in wanted]
+            raise self._damage_error(step, error) from error
+        differences = [f"{path} is missing" for path in expected if path not in kinds]
         differences += [
-            f"{path} is {kinds[path]}, wanted {_kind(x)}"
-            for path, x in wanted.items()
-            if path in kinds and kinds[path] != _kind(x) and path != _SUMS
+            f"{path} is not part of this experiment" for path in kinds if path not in expected
+        ]
+        differences += [
+            f"{path} is {kinds[path]}, expected {_kind(x)}"
+            for path, x in expected.items()
+            if path in kinds and kinds[path] != _kind(x) and path != _CHECKSUMS
         ]
         if differences:
-            more = f", and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
+            listed = "; ".join(differences[:_SHOWN])
+            if len(differences) > _SHOWN:
+                listed += f", and {len(differences) - _SHOWN} more"
             raise errors.UserError(
-                f"the checkpoint of step {step} in {self._folder} is of another network or "
-                f"method: {'; '.join(differences[:_SHOWN])}{more}. Give the config that made it, "
-                "or another --workdir."
+                f"the checkpoint of step {step} in {self._folder} does not fit this network or "
+                f"method: {listed}. Use the config that made it, or another --workdir."
             )
 
-    def _broken(self, step, error):
-        return Damaged(
-            f"the checkpoint of step {step} in {self._folder} is damaged ({_cause(error)})."
-        )
+    def _damage_error(self, step: int, cause: Exception | str) -> Damaged:
+        reason = _first_line(cause)
+        return Damaged(f"the checkpoint of step {step} in {self._folder} is damaged ({reason}).")
 
-    def _not_saved(self, error):
-        with contextlib.suppress(Exception):  # it tells of the same failure again
+    def _save_error(self, cause: Exception) -> OSError:
+        """Makes the manager usable again after a failed save and returns the error to raise."""
+        with contextlib.suppress(Exception):  # closing reports the same failure again
             self._manager.close()
-        self._open()  # what is half written is removed, and the next save starts anew
+        self._open()  # removes the incomplete checkpoint
+        reason = _first_line(cause)
         return OSError(
-            f"cannot save a checkpoint in {self._folder} ({_cause(error)}); see that there is room "
-            "to write. Those before it are in place."
+            f"cannot save a checkpoint in {self._folder} ({reason}); check the free space and the "
+            "permissions. Earlier checkpoints are intact."
         )
 
 
-def _cause(error):
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _first_line(cause: Exception | str) -> str:
+    return (str(cause).splitlines() or [type(cause).__name__])[0]
 
 
-def flat(state: chex.ArrayTree) -> dict[str, chex.Array]:
-    """{path: leaf}, so that what is on disk does not depend on the classes of the state."""
+def flat(state: Any) -> dict[str, Any]:
+    """Flattens a pytree into a dict from paths to leaves.
+
+    In this form, checkpoints do not depend on the Python classes of the state.
+
+    Args:
+        state: A pytree.
+
+    Returns:
+        The leaves by path, such as "params/encoder/kernel".
+    """
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
-def _kind(array):
+def _kind(array: Any) -> str:
     return f"{jnp.dtype(array.dtype).name} {list(array.shape)}"
 
 
-def _checksums(flat) -> np.ndarray:
-    """CRC-32 of every leaf, in the order of their paths: uint32 [leaves]."""
-    parts = (np.ascontiguousarray(flat[path]).reshape(-1).view(np.uint8) for path in sorted(flat))
-    return np.array([zlib.crc32(part) for part in parts], np.uint32)
+def _checksums(arrays: dict[str, Any]) -> np.ndarray:
+    """Returns the CRC-32 checksum of each array, uint32 [arrays], in the order of sorted paths."""
+    parts = (np.ascontiguousarray(arrays[p]).reshape(-1).view(np.uint8) for p in sorted(arrays))
+    return np.array([zlib.crc32(part.data) for part in parts], np.uint32)
 
 
-def _global(flat):
-    """With several processes, the same arrays over the mesh of all devices, as Orbax wants them."""
+def _replicate(arrays: dict[str, Any]) -> dict[str, Any]:
+    """Replicates the arrays across the devices of all processes, as Orbax requires."""
     if jax.process_count() == 1:
-        return flat
+        return arrays
     return {
         path: jax.make_array_from_process_local_data(
             devices.replicated(jax.devices()), jax.device_get(x)
         )
-        for path, x in flat.items()
+        for path, x in arrays.items()
     }

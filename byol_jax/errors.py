@@ -1,22 +1,26 @@
-"""Mistakes of users: one exception class, and the section of a config that it is about."""
+"""User-facing errors, and helpers that add the config section to a library's error."""
 
 import contextlib
 import difflib
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 _LONGEST = 300  # characters of a quoted text
 
+Functions = TypeVar("Functions", bound=NamedTuple)
+
 
 class UserError(ValueError):
-    """A mistake that the user can correct; the message says what was wanted, what came, what to do.
+    """A mistake that the user can correct.
 
-    The command line prints the message alone. Any other exception keeps its traceback.
+    The message says what is wrong and what to do. The command line prints only the message; any
+    other exception is printed with its traceback.
 
-    Attributes:
-        section: dotted name of the config's section or field that caused it, such as
-            "views.first"; None where it is no config's.
-        value: what the section or field holds.
+    Args:
+        message: What is wrong and what to do.
+        section: Dotted name of the config section or field at fault, such as "views.first", also
+            available as an attribute. None if the error is not about a config.
+        value: Value of that section or field, also available as an attribute.
     """
 
     def __init__(self, message: str, *, section: str | None = None, value: Any = None):
@@ -26,29 +30,40 @@ class UserError(ValueError):
 
 
 class MissingExtra(UserError, ImportError):
-    """A package is not installed that one of the extras of setup.py brings."""
+    """An error about a missing package that an optional extra of byol_jax installs."""
 
 
 def missing_extra(extra: str, purpose: str) -> MissingExtra:
-    """The error to raise where a package is missing; `extra` is the extra of setup.py that has it."""
+    """Creates an error with the pip command that installs a missing package.
+
+    Args:
+        extra: Name of the extra in setup.py that installs the package.
+        purpose: What needs the package; the first half of the message's sentence.
+
+    Returns:
+        The error, to be raised by the caller.
+    """
     return MissingExtra(
-        f"{purpose}; run pip install 'byol_jax[{extra}]', or pip install -e '.[{extra}]' in a clone."
+        f"{purpose}; run pip install 'byol_jax[{extra}]' (in a clone: pip install -e '.[{extra}]')."
     )
 
 
 @contextlib.contextmanager
 def naming_section(section: str, value: Any) -> Iterator[None]:
-    """Turns exceptions into a UserError that names the config's section; also a decorator.
+    """Converts exceptions into a UserError that names a config section.
 
-    A UserError that names a section already, and an OSError, whose message names a file, pass
-    unchanged.
+    Works as a context manager and as a decorator. An OSError, which names a file, passes unchanged,
+    and so does a UserError that already names a section.
 
     Args:
-        section: dotted name of the section, without "config.".
-        value: what the section holds; the message quotes it where the exception is a library's.
+        section: Dotted name of the section, without "config.".
+        value: Value of the section. The message quotes it if a library raised the exception.
+
+    Yields:
+        None. The exceptions of the block's code are converted.
 
     Raises:
-        UserError: for every other exception.
+        UserError: For every other exception.
     """
     try:
         yield
@@ -59,16 +74,27 @@ def naming_section(section: str, value: Any) -> Iterator[None]:
     except OSError:
         raise
     except Exception as error:
+        value_text = one_line(literal(value))
+        error_text = f"{type(error).__name__}: {one_line(error)}"
         raise UserError(
-            f"config.{section} = {one_line(literal(value))} is not valid: {type(error).__name__}: "
-            f"{one_line(error)}. Check it and the sections that it depends on.",
+            f"config.{section} = {value_text} is not valid: {error_text}. Check this section and "
+            "the sections that it depends on.",
             section=section,
             value=value,
         ) from error
 
 
-def wrap_functions(section: str, value: Any, functions):
-    """A NamedTuple of functions, such as a Network or a Method, each run within naming_section."""
+def wrap_functions(section: str, value: Any, functions: Functions) -> Functions:
+    """Wraps a group of functions so that their errors mention a config section.
+
+    Args:
+        section: Dotted name of the section, without "config.".
+        value: Value of the section.
+        functions: NamedTuple of functions, such as a Network or a Method.
+
+    Returns:
+        The same NamedTuple, with each function wrapped in `naming_section`.
+    """
     wrapped = {
         name: naming_section(section, value)(field)
         for name, field in functions._asdict().items()
@@ -78,21 +104,44 @@ def wrap_functions(section: str, value: Any, functions):
 
 
 def one_line(text: Any) -> str:
-    """The text of an error or a value on one line, cut after 300 characters."""
+    """Joins a text into one line and cuts it after 300 characters.
+
+    Args:
+        text: A text, a value or an exception.
+
+    Returns:
+        The line.
+    """
     if isinstance(text, KeyError) and text.args:
         text = text.args[0]
     line = " ".join(str(text).split())
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
 
 
-def near(word: Any, known: Iterable[str], *, quoted: bool = True) -> str:
-    """What a message adds where a word is nearly one of those known: " (did you mean 'crop'?)"."""
-    matches = difflib.get_close_matches(str(word), [str(name) for name in known], n=1)
+def near(word: Any, choices: Iterable[str], *, quoted: bool = True) -> str:
+    """Formats a hint that suggests the valid word closest to a mistyped one.
+
+    Args:
+        word: The mistyped word.
+        choices: The valid words.
+        quoted: Whether to put the suggestion in quotes.
+
+    Returns:
+        The hint with a leading space, " (did you mean 'crop'?)", or "" if no word is close.
+    """
+    matches = difflib.get_close_matches(str(word), [str(name) for name in choices], n=1)
     if not matches:
         return ""
     return f" (did you mean {matches[0]!r}?)" if quoted else f" (did you mean {matches[0]}?)"
 
 
 def literal(value: Any) -> str:
-    """A value of a config as Python writes it; a ConfigDict as a dict."""
+    """Formats a config value as a Python literal, a ConfigDict as a dict.
+
+    Args:
+        value: Value of a config field.
+
+    Returns:
+        The text.
+    """
     return repr(value.to_dict() if hasattr(value, "to_dict") else value)

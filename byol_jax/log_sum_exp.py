@@ -1,23 +1,32 @@
-"""The log-sum-exp of inner products with many rows, by tiles of the logits.
+"""Log-sum-exp over the inner products of queries and rows, in tiles if there are many.
 
-All contrastive losses are this number minus the logit of the positive. Up to one tile the logits
-are one array. Beyond it they are never held together: tiles of them pass by, each with a running
-maximum and sum (Milakov and Gimelshein 2018, arXiv 1805.02867), and once more for the gradient.
+A contrastive loss is this value minus the logit of the positive. Up to TILE² logits form one array.
+A larger matrix never exists as a whole: the forward pass visits its tiles and keeps a running
+maximum and sum for each query (Milakov and Gimelshein 2018, arXiv 1805.02867), and the backward
+pass computes the tiles again.
 """
 
 import jax
 import jax.numpy as jnp
 
-TILE = 2048  # queries and rows to a side: 16 MiB of float32 logits
+TILE = 2048  # the most queries, and the most rows, in one tile: 16 MiB of float32 logits
 
 
 def over_rows(queries: jax.Array, rows: jax.Array, excluded: jax.Array | None = None) -> jax.Array:
-    """log sum_j exp(queries[i] · rows[j]) of queries [B, D] and rows [N, D]: [B].
+    """Computes log(sum_j exp(queries[i] · rows[j])) for every query i.
 
-    excluded: int [B], the number of the one row that query i leaves out; -1 is none.
+    Above TILE² logits, memory grows as O((B + N) D), and only reverse-mode differentiation works.
+    The forward pass then also computes the gradient with respect to the queries. The gradient with
+    respect to the rows takes a second pass, which jit removes if nothing uses that gradient.
 
-    Memory is O((B + N) D) beyond B N = TILE² logits; there only reverse-mode gradients exist. Those
-    of the queries cost no second pass, and those of the rows nothing where nobody asks for them.
+    Args:
+        queries: Array [B, D].
+        rows: Array [N, D].
+        excluded: The one row that each query's sum leaves out, int [B]; -1 leaves out none. None
+            leaves out no row of any query.
+
+    Returns:
+        Array [B].
     """
     if excluded is None:
         excluded = jnp.full(len(queries), -1, jnp.int32)
@@ -30,33 +39,39 @@ def over_rows(queries: jax.Array, rows: jax.Array, excluded: jax.Array | None = 
 
 @jax.custom_vjp
 def _tiled(queries, rows, excluded):
-    return _forward(queries, rows, excluded)[0]
+    log_sums, _ = _forward(queries, rows, excluded)
+    return log_sums
 
 
 def _forward(queries, rows, excluded):
-    """The log-sum-exp [B], and its gradient by the query, [B, D]: the mean row under the softmax."""
-    tiles = _cut(rows), _numbers(rows, excluded.dtype)
+    """Returns the log-sum-exp [B] and its gradient with respect to the queries, [B, D].
 
-    def of_queries(part):
-        queries, excluded = part
+    The gradient of a query is the mean row, weighted by the softmax.
+    """
+    row_tiles = (_split(rows), _row_numbers(rows, excluded.dtype))
 
-        def add(running, tile):
-            highest, total, weighted = running  # [t], [t], [t, D]
-            some, numbers = tile
-            left_out = _left_out(numbers[None, :], excluded[:, None], len(rows))
-            logits = jnp.where(left_out, -jnp.inf, queries @ some.T)  # [t, t]
-            higher = jnp.maximum(highest, jnp.max(logits, axis=1))
-            weights = jnp.exp(logits - higher[:, None])
-            keep = jnp.exp(highest - higher)
-            total = keep * total + jnp.sum(weights, axis=1)
-            return (higher, total, keep[:, None] * weighted + weights @ some), None
+    def reduce_rows(query_tile):
+        queries, excluded = query_tile
 
-        lowest = jnp.full_like(queries[:, 0], jnp.finfo(queries.dtype).min)  # -inf would give nan
+        def add(running, row_tile):
+            maximum, total, weighted = running  # [t], [t], [t, D]
+            some_rows, numbers = row_tile
+            left_out = _is_left_out(numbers[None, :], excluded[:, None], len(rows))
+            logits = jnp.where(left_out, -jnp.inf, queries @ some_rows.T)  # [t, t]
+            new_maximum = jnp.maximum(maximum, jnp.max(logits, axis=1))
+            weights = jnp.exp(logits - new_maximum[:, None])
+            rescale = jnp.exp(maximum - new_maximum)
+            total = rescale * total + jnp.sum(weights, axis=1)
+            weighted = rescale[:, None] * weighted + weights @ some_rows
+            return (new_maximum, total, weighted), None
+
+        # The lowest finite number, since -inf - -inf would be nan.
+        lowest = jnp.full_like(queries[:, 0], jnp.finfo(queries.dtype).min)
         start = (lowest, jnp.zeros_like(lowest), jnp.zeros_like(queries))
-        (highest, total, weighted), _ = jax.lax.scan(add, start, tiles)
-        return highest + jnp.log(total), weighted / total[:, None]
+        (maximum, total, weighted), _ = jax.lax.scan(add, start, row_tiles)
+        return maximum + jnp.log(total), weighted / total[:, None]
 
-    log_sums, means = jax.lax.map(of_queries, (_cut(queries), _cut(excluded)))
+    log_sums, means = jax.lax.map(reduce_rows, (_split(queries), _split(excluded)))
     return _join(log_sums, queries), _join(means, queries)
 
 
@@ -65,36 +80,38 @@ def _tiled_forward(queries, rows, excluded):
     return log_sums, (queries, rows, excluded, log_sums, means)
 
 
-def _tiled_backward(kept, cotangents):
-    queries, rows, excluded, log_sums, means = kept
-    parts = tuple(_cut(x) for x in (queries, excluded, log_sums, cotangents))
+def _tiled_backward(residuals, cotangents):
+    queries, rows, excluded, log_sums, means = residuals
+    query_tiles = tuple(_split(x) for x in (queries, excluded, log_sums, cotangents))
 
-    def of_rows(tile):
-        some, numbers = tile
+    def reduce_queries(row_tile):
+        some_rows, numbers = row_tile
 
-        def add(total, part):
-            queries, excluded, log_sums, cotangents = part
-            left_out = _left_out(numbers[:, None], excluded[None, :], len(rows))
-            logits = jnp.where(left_out, -jnp.inf, some @ queries.T)  # rows first: half the time
+        def add(total, query_tile):
+            queries, excluded, log_sums, cotangents = query_tile
+            left_out = _is_left_out(numbers[:, None], excluded[None, :], len(rows))
+            # Rows as the first axis: half the time of the transposed product.
+            logits = jnp.where(left_out, -jnp.inf, some_rows @ queries.T)
             weights = jnp.exp(logits - log_sums[None, :])
             return total + weights @ (cotangents[:, None] * queries), None
 
-        return jax.lax.scan(add, jnp.zeros_like(some), parts)[0]
+        total, _ = jax.lax.scan(add, jnp.zeros_like(some_rows), query_tiles)
+        return total
 
-    by_rows = jax.lax.map(of_rows, (_cut(rows), _numbers(rows, excluded.dtype)))
-    return cotangents[:, None] * means, _join(by_rows, rows), None
+    row_gradients = jax.lax.map(reduce_queries, (_split(rows), _row_numbers(rows, excluded.dtype)))
+    return cotangents[:, None] * means, _join(row_gradients, rows), None
 
 
 _tiled.defvjp(_tiled_forward, _tiled_backward)
 
 
-def _left_out(numbers, excluded, count):
-    """Whether a row is the query's excluded one, or only fills the last tile."""
-    return (numbers == excluded) | (numbers >= count)
+def _is_left_out(numbers, excluded, num_rows):
+    """Returns a mask of each query's excluded row and of the padding in the last tile."""
+    return (numbers == excluded) | (numbers >= num_rows)
 
 
-def _cut(x):
-    """[n, ...] as the fewest tiles, of equal size and at most TILE, with zeros at the end."""
+def _split(x):
+    """Splits [n, ...] into the fewest tiles of at most TILE rows, equal in size, padded with 0."""
     count = -(-len(x) // TILE)
     size = -(-len(x) // count)
     padding = [(0, count * size - len(x))] + [(0, 0)] * (x.ndim - 1)
@@ -102,9 +119,11 @@ def _cut(x):
 
 
 def _join(tiles, like):
+    """Joins tiles into an array as long as `like`, and drops the padding."""
     return tiles.reshape(-1, *tiles.shape[2:])[: len(like)]
 
 
-def _numbers(rows, dtype):
-    shape = _cut(rows).shape[:2]
-    return jnp.arange(shape[0] * shape[1], dtype=dtype).reshape(shape)
+def _row_numbers(rows, dtype):
+    """Returns the index in the original `rows` of every row of the tiles: int [tiles, size]."""
+    count, size = _split(rows).shape[:2]
+    return jnp.arange(count * size, dtype=dtype).reshape(count, size)

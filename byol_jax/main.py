@@ -1,4 +1,4 @@
-"""The command line: python -m byol_jax COMMAND; each command is a file of byol_jax.commands."""
+"""The command line, `python -m byol_jax COMMAND`; byol_jax/commands has one module per command."""
 
 import importlib
 import sys
@@ -12,13 +12,13 @@ from byol_jax.system import xla
 
 
 def run(argv: Sequence[str] | None = None) -> None:
-    """The console script.
+    """Runs a command line and exits the process, except after --help or --version.
 
-    Exits with 0, with 1 after an error, with 2 for a wrong command line, or with the command's own
-    code.
+    The exit code is 0 after success, 1 after an error, 2 for an invalid command line, or the
+    command's own code.
 
     Args:
-        argv: the arguments after the program's name; those of this process by default.
+        argv: The arguments after the program's name; by default those of this process.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     if argv[:1] == ["help"]:
@@ -34,28 +34,29 @@ def run(argv: Sequence[str] | None = None) -> None:
 
 def _command(argv: Sequence[str]) -> str:
     if not argv:
-        sys.exit(_usage_error("a command is missing; it is one of"))
+        sys.exit(_usage_error("no command given"))
     name = argv[0]
     if name not in COMMANDS:
         near = arguments.near(name, COMMANDS)
-        sys.exit(_usage_error(f"unknown command {errors.one_line(name)!r}{near}; it is one of"))
+        sys.exit(_usage_error(f"unknown command {errors.one_line(name)!r}{near}"))
     return name
 
 
-def _usage_error(text: str) -> int:
-    print(f"byol_jax: {text} {', '.join(COMMANDS)}.", file=sys.stderr)
+def _usage_error(problem: str) -> int:
+    names = ", ".join(COMMANDS)
+    print(f"byol_jax: {problem}; the commands are {names}.", file=sys.stderr)
     print(f"See {arguments.PROGRAM} --help", file=sys.stderr)
     return 2
 
 
 def _call(name: str, argv: Sequence[str]) -> int | str | None:
-    """Runs a command; the exit code, or the message of a user's mistake."""
-    xla.prefer_fast_cpu()
+    """Runs a command; returns its exit code, or the message of a user error."""
+    xla.prefer_fast_cpu()  # before the command's module loads JAX, which reads the setting
     module = load(name)
     parser = arguments.Parser(name, summary=COMMANDS[name], example=module.EXAMPLE)
     module.add_arguments(parser)
     flags = parser.parse(argv)
-    _quiet_libraries(flags.verbosity)
+    _set_log_level(flags.verbosity)
     try:
         return module.run(flags)
     except (errors.UserError, OSError) as error:
@@ -63,12 +64,19 @@ def _call(name: str, argv: Sequence[str]) -> int | str | None:
 
 
 def load(name: str) -> types.ModuleType:
-    """The module of a command."""
+    """Imports the module of a command.
+
+    Args:
+        name: The command's name, a key of commands.COMMANDS.
+
+    Returns:
+        The module, with EXAMPLE, add_arguments and run.
+    """
     return importlib.import_module(f"byol_jax.commands.{MODULES.get(name, name)}")
 
 
-def _quiet_libraries(verbosity: int) -> None:
-    """Sets absl's log level; at its own default Orbax logs every file that it writes."""
+def _set_log_level(verbosity: int) -> None:
+    """Sets absl's log level; at absl's default level, Orbax logs every file that it writes."""
     from absl import logging
 
     logging.set_verbosity(verbosity)
@@ -79,7 +87,8 @@ def _overview() -> str:
     commands = "\n".join(f"  {name:{width}}  {summary}" for name, summary in COMMANDS.items())
     return (
         "Self-supervised image features in pure JAX.\n\n"
-        f"usage: {arguments.PROGRAM} COMMAND [--flag=value …]\n\n{commands}\n\n"
-        f"Flags and an example of a command: {arguments.PROGRAM} COMMAND --help\n"
-        f"The version: {arguments.PROGRAM} --version"
+        f"usage: {arguments.PROGRAM} COMMAND [--flag=value …]\n\n"
+        f"commands:\n{commands}\n\n"
+        f"Show a command's flags and an example:  {arguments.PROGRAM} COMMAND --help\n"
+        f"Show the version:                       {arguments.PROGRAM} --version"
     )

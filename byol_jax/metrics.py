@@ -1,6 +1,7 @@
-"""Measures of features, as functions of arrays: neighbours, collapse, rank, and the hypersphere.
+"""Measures of features on plain arrays: nearest neighbours, accuracy, collapse, rank, uniformity.
 
-All are pure and may be jitted; the options after `*` are static. None is meant to be trained on.
+All functions are pure and can be jitted; the arguments after `*` must be static. None of them is
+meant as a training loss.
 """
 
 import chex
@@ -19,20 +20,34 @@ def knn_scores(
     k: int,
     temperature: float,
 ) -> jax.Array:
-    """The weighted vote of each query's k nearest rows: [B, num_classes], at least 0, summing to 1.
+    """Computes class scores for each query by a weighted vote of its k nearest neighbours.
 
-    queries are [B, F], rows [N, F], their labels int [N] in [0, num_classes). A neighbour's vote
-    weighs exp(cos / temperature) (Wu et al. 2018, section 3.4); the votes of a query are divided by
-    their sum, so that a low temperature does not overflow. A label out of range votes for nothing.
+    A neighbour votes for its label with the weight exp(cosine / temperature) (Wu et al. 2018,
+    section 3.4). The votes of a query are divided by their sum, so that a low temperature does not
+    overflow.
 
-    Raises ValueError when k is not in [1, N] or the temperature is not above 0.
+    Args:
+        queries: Features to classify, [B, F]; normalized here.
+        rows: Features with known labels, [N, F]; normalized here.
+        labels: Labels of the rows, int [N], in [0, num_classes). A label outside this range votes
+            for no class.
+        num_classes: Number of classes.
+        k: Number of neighbours, in [1, N].
+        temperature: Divisor of the cosines, above 0.
+
+    Returns:
+        Scores [B, num_classes], at least 0; each row sums to 1 if all labels are in range.
+
+    Raises:
+        UserError: If k is not in [1, N], or the temperature is not above 0.
     """
     chex.assert_rank([queries, rows, labels], [2, 2, 1])
     chex.assert_equal_shape_prefix([rows, labels], 1)
     chex.assert_equal_shape_suffix([queries, rows], 1)
-    if not 1 <= k <= len(rows):
+    num_rows = len(rows)
+    if not 1 <= k <= num_rows:
         raise errors.UserError(
-            f"k ({k}) must be in [1, {len(rows)}], the number of rows to search."
+            f"k ({k}) must be in [1, {num_rows}]; there are {num_rows} rows to search."
         )
     if temperature <= 0:
         raise errors.UserError(f"temperature ({temperature}) must be above 0; 0.1 is usual.")
@@ -44,9 +59,16 @@ def knn_scores(
 
 
 def accuracy(scores: jax.Array, labels: jax.Array) -> jax.Array:
-    """1.0 where the highest of scores [B, classes] is at the label (int [B]), else 0.0: float [B].
+    """Returns, for each example, whether the highest-scoring class is the label.
 
-    Of equally high scores the first class counts.
+    If several scores are equally high, the first counts.
+
+    Args:
+        scores: Class scores or logits, [B, num_classes].
+        labels: Labels, int [B].
+
+    Returns:
+        1.0 for a correct and 0.0 for a wrong prediction, float32 [B]; the mean is the accuracy.
     """
     chex.assert_rank([scores, labels], [2, 1])
     chex.assert_equal_shape_prefix([scores, labels], 1)
@@ -55,11 +77,19 @@ def accuracy(scores: jax.Array, labels: jax.Array) -> jax.Array:
 
 
 def spread(x: jax.Array, *, axis_name: str | None = None) -> jax.Array:
-    """How far the directions of x [B, D] spread: a scalar in [0, 1], 0 when they have collapsed.
+    """Computes how far the directions of feature vectors spread, to detect collapse.
 
-    The mean over dimensions of the standard deviation of the l2-normalized rows, times sqrt(D):
-    uniform directions give 1 (Chen & He 2021, section 4.1, who print it without the factor). The
-    rows of all devices of `axis_name` count as one batch, exactly.
+    The spread is the standard deviation of the l2-normalized rows, averaged over the dimensions,
+    times sqrt(D). Uniform directions give 1, and a complete collapse gives 0. Chen and He
+    (2021, section 4.1) print the same measure without the factor sqrt(D).
+
+    Args:
+        x: Features or projections, [B, D]; normalized here.
+        axis_name: Name of the mapped device axis, whose devices' rows count as one batch; None
+            computes on one device.
+
+    Returns:
+        A scalar in [0, 1].
     """
     chex.assert_rank(x, 2)
     rows = losses.l2_normalize(x)
@@ -69,40 +99,63 @@ def spread(x: jax.Array, *, axis_name: str | None = None) -> jax.Array:
 
 
 def effective_rank(x: jax.Array) -> jax.Array:
-    """RankMe: exp of the entropy of the normalized singular values of x [N, D], a scalar.
+    """Computes RankMe, the effective rank of a feature matrix.
 
-    Between 1 (all rows on one line) and min(N, D) (equal singular values); x is not centered
-    (Garrido et al. 2023, equation 1, without its eps). A zero matrix gives 1.
+    RankMe is the exponential of the entropy of the normalized singular values (Garrido et al. 2023,
+    equation 1, without its eps). The rows are not centered. A zero matrix gives 1.
+
+    Args:
+        x: Features or projections, [N, D].
+
+    Returns:
+        A scalar between 1 (all rows on one line) and min(N, D) (equal singular values).
     """
     chex.assert_rank(x, 2)
-    singular = jnp.linalg.svd(x, compute_uv=False)
-    shares = singular / jnp.maximum(jnp.sum(singular), jnp.finfo(singular.dtype).tiny)
+    singular_values = jnp.linalg.svd(x, compute_uv=False)
+    tiny = jnp.finfo(singular_values.dtype).tiny
+    shares = singular_values / jnp.maximum(jnp.sum(singular_values), tiny)
     return jnp.exp(jnp.sum(jax.scipy.special.entr(shares)))
 
 
 def alignment(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Mean squared distance of positive pairs' directions, a and b [N, D]: a scalar in [0, 4].
+    """Computes the mean squared distance between the l2-normalized features of positive pairs.
 
-    Lower is better (Wang & Isola 2020, equation 5 with alpha = 2).
+    Lower is better (Wang and Isola 2020, equation 5 with alpha = 2).
+
+    Args:
+        a: Features of the first view, [N, D]; normalized here.
+        b: Features of the second view, [N, D]; normalized here.
+
+    Returns:
+        A scalar in [0, 4].
     """
     return jnp.mean(losses.cosine_distance(a, b))
 
 
 def uniformity(x: jax.Array) -> jax.Array:
-    """Log of the mean over pairs of rows of x [N, D] of exp(-2 d^2): a scalar in [-8, 0].
+    """Computes how uniformly l2-normalized features cover the hypersphere.
 
-    d is the distance of their directions; 0 is a collapse, lower is better (Wang & Isola 2020,
-    equation 6 with t = 2). Builds [N, N]: give it some thousand rows at most.
+    The uniformity is the logarithm of the mean of exp(-2 d²) over all pairs of rows, where d is the
+    distance of their directions (Wang and Isola 2020, equation 6 with t = 2). Lower is better, and
+    0 means a complete collapse. The function builds a matrix [N, N]: pass at most a few thousand
+    rows.
 
-    Raises ValueError when there are fewer than two rows.
+    Args:
+        x: Features or projections, [N, D]; normalized here.
+
+    Returns:
+        A scalar in [-8, 0].
+
+    Raises:
+        UserError: If there are fewer than two rows.
     """
     chex.assert_rank(x, 2)
     num_rows = len(x)
     if num_rows < 2:
         raise errors.UserError(
-            f"uniformity compares pairs of rows and got {num_rows}; give 2 or more."
+            f"uniformity compares pairs of rows, but got {num_rows}; give 2 or more."
         )
     rows = losses.l2_normalize(x)
-    exponents = 4.0 * (rows @ rows.T - 1.0)  # -2 d^2, for d^2 = 2 - 2 cos
+    exponents = 4.0 * (rows @ rows.T - 1.0)  # -2 d², since d² = 2 - 2 cos
     exponents = jnp.where(jnp.eye(num_rows, dtype=bool), -jnp.inf, exponents)
     return jax.nn.logsumexp(exponents) - jnp.log(num_rows * (num_rows - 1.0))

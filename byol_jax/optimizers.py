@@ -1,8 +1,8 @@
-"""Optimizers and schedules of the papers, composed from optax."""
+"""Optimizers and learning-rate schedules of self-supervised papers, composed from optax."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
-import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -10,16 +10,30 @@ import optax
 from byol_jax import errors
 
 ScalarOrSchedule = float | optax.Schedule
-Mask = Callable[[chex.ArrayTree], chex.ArrayTree]
+Mask = Callable[[Any], Any]
 
 
-def everything(params: chex.ArrayTree) -> chex.ArrayTree:
-    """The mask that is True at every leaf: MoCo and instance discrimination decay all."""
+def everything(params: Any) -> Any:
+    """Returns a weight-decay mask that selects all parameters, as in MoCo and InstDisc.
+
+    Args:
+        params: Pytree of parameters.
+
+    Returns:
+        Pytree of the same structure with True at every leaf.
+    """
     return jax.tree.map(lambda _: True, params)
 
 
-def kernels(params: chex.ArrayTree) -> chex.ArrayTree:
-    """The mask that is False at biases and at the scales of normalization: SimCLR, BYOL."""
+def kernels(params: Any) -> Any:
+    """Returns a weight-decay mask without biases and normalization scales, as in SimCLR and BYOL.
+
+    Args:
+        params: Pytree of parameters.
+
+    Returns:
+        Pytree of the same structure: False at leaves named `bias` or `scale`, True elsewhere.
+    """
 
     def is_kernel(path, _):
         return jax.tree_util.keystr(path[-1:], simple=True) not in ("bias", "scale")
@@ -38,7 +52,20 @@ def sgd(
     nesterov: bool = False,
     mask: Mask = everything,
 ) -> optax.GradientTransformation:
-    """Stochastic gradient descent; the decay is added to the gradient, as in PyTorch."""
+    """Builds stochastic gradient descent with momentum.
+
+    As in PyTorch, weight decay is added to the gradient before the momentum.
+
+    Args:
+        learning_rate: A number, or a schedule from the step to a number.
+        momentum: Decay of the accumulated gradients, in [0, 1).
+        weight_decay: Coefficient of weight decay: weight_decay * params is added to the gradient.
+        nesterov: True uses Nesterov momentum.
+        mask: Function from params to a pytree of bool; weight decay applies where it is True.
+
+    Returns:
+        The optimizer.
+    """
     return optax.chain(
         optax.add_decayed_weights(weight_decay, mask),
         optax.trace(momentum, nesterov),
@@ -56,11 +83,23 @@ def lars(
     lr_in_momentum: bool = False,
     mask: Mask = kernels,
 ) -> optax.GradientTransformation:
-    """Layer-wise adaptive rates (You et al. 2017), in the two orders that the field uses.
+    """Builds LARS, SGD with layer-wise adaptive rates (You et al. 2017).
 
-    mask: params -> pytree of bool, True where a leaf is decayed and adapted.
-    lr_in_momentum: True accumulates steps already scaled by the learning rate (SimCLR's code);
-        False scales the accumulated ones (BYOL, MoCo v3). They part when the rate changes.
+    Args:
+        learning_rate: A number, or a schedule from the step to a number.
+        momentum: Decay of the accumulated gradients, in [0, 1).
+        weight_decay: Coefficient of weight decay: weight_decay * params is added to the gradient
+            before the trust ratio is computed.
+        trust_coefficient: Factor of the trust ratio, norm(params) / norm(gradient).
+        nesterov: True uses Nesterov momentum.
+        lr_in_momentum: True accumulates gradients times the learning rate (SimCLR's code). False
+            multiplies the accumulated gradients by the learning rate (BYOL, MoCo v3). The two
+            differ if the learning rate changes.
+        mask: Function from params to a pytree of bool; weight decay and the trust ratio apply where
+            it is True.
+
+    Returns:
+        The optimizer.
     """
     rate = optax.scale_by_learning_rate(learning_rate)
     trace = optax.trace(momentum, nesterov)
@@ -80,24 +119,45 @@ def adamw(
     weight_decay: float = 0.0,
     mask: Mask = kernels,
 ) -> optax.GradientTransformation:
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
+    """Builds Adam with decoupled weight decay (Loshchilov and Hutter 2019).
+
+    Args:
+        learning_rate: A number, or a schedule from the step to a number.
+        b1: Decay of the gradient's average, in [0, 1).
+        b2: Decay of the squared gradient's average, in [0, 1).
+        eps: Addend in the denominator of the update.
+        weight_decay: Coefficient of weight decay: a step subtracts learning_rate * weight_decay *
+            params.
+        mask: Function from params to a pytree of bool; weight decay applies where it is True.
+
+    Returns:
+        The optimizer.
+    """
     return optax.adamw(learning_rate, b1, b2, eps, weight_decay=weight_decay, mask=mask)
 
 
 def scale_parts(factors: Mapping[str, float]) -> optax.GradientTransformation:
-    """Multiplies the updates of some networks: {"predictor": 10.0} moves it ten times faster.
+    """Builds an optax transformation that multiplies the updates of some networks by factors.
 
-    Put it last in a chain; the factor then is one of the learning rate (Grill et al. 2020,
-    appendix I). Raises ValueError for a name that params does not have.
+    {"predictor": 10.0} multiplies the predictor's updates by 10. At the end of a chain, a factor
+    multiplies the learning rate (Grill et al. 2020, appendix I).
+
+    Args:
+        factors: Factors by name of the network, a key of params; other networks have a factor of 1.
+
+    Returns:
+        The transformation. Its update raises UserError if params has no network of such a name.
     """
 
     def scale(updates, params=None):
         del params
         unknown = sorted(set(factors) - set(updates))
         if unknown:
+            name = unknown[0]
+            networks = ", ".join(updates)
             raise errors.UserError(
-                f"multipliers names {unknown[0]!r}, which is not among the networks trained: "
-                f"{', '.join(updates)}."
+                f"multipliers names {name!r}, which is not a trained network; the trained networks "
+                f"are {networks}."
             )
         return {
             name: jax.tree.map(lambda u, name=name: u * factors.get(name, 1.0), tree)
@@ -111,7 +171,16 @@ OPTIMIZERS = {"sgd": sgd, "lars": lars, "adamw": adamw}
 
 
 def constant(peak: float, total_steps: int, steps_per_epoch: int) -> optax.Schedule:
-    """The same rate at every step."""
+    """Builds a schedule with the same learning rate at every step.
+
+    Args:
+        peak: The learning rate.
+        total_steps: Not used.
+        steps_per_epoch: Not used.
+
+    Returns:
+        The schedule, a function from the step to the learning rate.
+    """
     del total_steps, steps_per_epoch
     return optax.constant_schedule(peak)
 
@@ -125,9 +194,19 @@ def cosine(
     final: float = 0.0,
     per_epoch: bool = False,
 ) -> optax.Schedule:
-    """A linear warm-up from 0, then half a cosine from `peak` to `final`.
+    """Builds a schedule with a linear warm-up from 0, then half a cosine from `peak` to `final`.
 
-    per_epoch: change once an epoch only, as MoCo v2's code does.
+    Args:
+        peak: Learning rate after the warm-up.
+        total_steps: Step at which the learning rate reaches `final`.
+        steps_per_epoch: Number of steps in an epoch.
+        warmup_epochs: Length of the warm-up in epochs.
+        final: Learning rate from `total_steps` on.
+        per_epoch: True changes the learning rate only at the start of an epoch, as MoCo v2's code
+            does.
+
+    Returns:
+        The schedule, a function from the step to the learning rate.
     """
     warmup = min(round(warmup_epochs * steps_per_epoch), total_steps - 1)
 
@@ -149,11 +228,23 @@ def steps(
     epochs: tuple[int, ...],
     factor: float = 0.1,
 ) -> optax.Schedule:
-    """`peak`, multiplied by `factor` at the start of each of `epochs`."""
+    """Builds a schedule that multiplies the learning rate by a factor at each of the given epochs.
+
+    Args:
+        peak: Initial learning rate.
+        total_steps: Not used.
+        steps_per_epoch: Number of steps in an epoch.
+        epochs: Epochs at whose start the learning rate changes, counted from 0.
+        factor: Factor of each change.
+
+    Returns:
+        The schedule, a function from the step to the learning rate.
+    """
     del total_steps
     pieces = {epoch * steps_per_epoch: factor for epoch in epochs}
     schedule = optax.piecewise_constant_schedule(peak, pieces)
-    return lambda step: schedule(jnp.asarray(step, jnp.float32))  # it mixes floats with the step
+    # optax mixes the step with floats, which strict type promotion allows for a float step only.
+    return lambda step: schedule(jnp.asarray(step, jnp.float32))
 
 
 SCHEDULES = {"constant": constant, "cosine": cosine, "steps": steps}

@@ -1,34 +1,65 @@
-"""Random draws that do not depend on how many devices there are.
+"""Random draws that do not depend on the number of devices.
 
-Nothing stores a key: each is folded from the seed, the step and the global number of the example,
-so that views, noise and shuffles are the same on 1 and on 64 devices, and after a restart.
+No key is stored. Each key derives from the seed, the step and the example's position in the global
+batch. Views, noise and shuffles are therefore the same on 1 and on 64 devices, and after a restart.
 """
 
 import jax
 import jax.numpy as jnp
 
 
-def step_key(seed: int, step: jax.Array) -> jax.Array:
-    """The key of one training step, the same on all devices; `step` is an int32 scalar."""
+def step_key(seed: int, step: jax.Array | int) -> jax.Array:
+    """Returns the PRNG key of one training step, the same on all devices.
+
+    Args:
+        seed: The run's seed.
+        step: Number of steps before this one, an integer or an int32 scalar.
+
+    Returns:
+        One PRNG key.
+    """
     return jax.random.fold_in(jax.random.key(seed), step)
 
 
 def row_keys(key: jax.Array, rows: jax.Array) -> jax.Array:
-    """One key per example, [B], from the examples' global numbers `rows`, int32 [B]."""
+    """Derives one PRNG key per example.
+
+    Args:
+        key: PRNG key of the step.
+        rows: Positions of the examples in the global batch, int32 [B].
+
+    Returns:
+        PRNG keys [B].
+    """
     return jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
 
 
 def permutation(key: jax.Array, num_rows: int) -> jax.Array:
-    """A random order of `num_rows` rows, int32 [N]."""
+    """Draws a random permutation.
+
+    Args:
+        key: PRNG key.
+        num_rows: Number of rows N.
+
+    Returns:
+        The integers from 0 to N - 1 in random order, int32 [N].
+    """
     return jax.random.permutation(key, jnp.arange(num_rows, dtype=jnp.int32))
 
 
 def uniform_indices(
     key: jax.Array, rows: jax.Array, *, num_draws: int, num_examples: int
 ) -> jax.Array:
-    """Draws with replacement from 0 … num_examples - 1 for each example: int32 [B, num_draws].
+    """Samples random indices of training examples for each example of a batch, with replacement.
 
-    `rows` [B] are the examples' global numbers.
+    Args:
+        key: PRNG key of the step.
+        rows: Positions of the batch's examples in the global batch, int32 [B].
+        num_draws: Number of draws per example.
+        num_examples: Number of training examples.
+
+    Returns:
+        Numbers of training examples, uniform from 0 to num_examples - 1, int32 [B, num_draws].
     """
 
     def draw(row_key):
@@ -38,5 +69,12 @@ def uniform_indices(
 
 
 def init_key(seed: int) -> jax.Array:
-    """The key of the first parameters, which no training step shares."""
+    """Returns the PRNG key for the initial parameters, which differs from the key of every step.
+
+    Args:
+        seed: The run's seed.
+
+    Returns:
+        One PRNG key.
+    """
     return jax.random.fold_in(jax.random.key(seed), 2**32 - 1)

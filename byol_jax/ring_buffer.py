@@ -1,4 +1,4 @@
-"""A first-in, first-out buffer of rows: MoCo's queue of negatives."""
+"""A first-in, first-out buffer of rows, such as MoCo's queue of negatives."""
 
 from typing import NamedTuple
 
@@ -10,35 +10,65 @@ from byol_jax import errors, losses
 
 
 class RingBuffer(NamedTuple):
-    """`rows` is [capacity, D]; `cursor`, an int32 scalar, is the next slot to overwrite."""
+    """A full first-in, first-out buffer of rows, as a pytree.
+
+    Attributes:
+        rows: The stored rows, [capacity, D]; `in_order` sorts them by age.
+        cursor: Position of the oldest row, which the next push overwrites first; an int32 scalar.
+    """
 
     rows: jax.Array
     cursor: jax.Array
 
 
 def create(key: jax.Array, capacity: int, dim: int) -> RingBuffer:
-    """A full buffer of random unit rows, as MoCo starts its queue (He et al. 2020)."""
+    """Creates a buffer filled with random unit vectors, as MoCo starts its queue (He et al. 2020).
+
+    Args:
+        key: PRNG key.
+        capacity: Number of rows.
+        dim: Length D of a row.
+
+    Returns:
+        The buffer.
+    """
     rows = losses.l2_normalize(jax.random.normal(key, (capacity, dim)))
     return RingBuffer(rows, jnp.int32(0))
 
 
 def push(buffer: RingBuffer, rows: jax.Array) -> RingBuffer:
-    """Overwrites the oldest rows by `rows` [N, D], wrapping at the end; N may not exceed capacity.
+    """Overwrites the oldest rows of a ring buffer with new rows.
 
-    Raises ValueError when more rows come than the buffer holds.
+    Args:
+        buffer: The current buffer.
+        rows: New rows, oldest first, [N, D]; N may not exceed the capacity, and need not divide it.
+
+    Returns:
+        The new buffer.
+
+    Raises:
+        UserError: If there are more new rows than the buffer can hold.
     """
     capacity, dim = buffer.rows.shape
     chex.assert_shape(rows, (None, dim))
-    if len(rows) > capacity:
+    num_rows = len(rows)
+    if num_rows > capacity:
         raise errors.UserError(
-            f"a push of {len(rows)} rows does not fit a buffer with a capacity of {capacity}; "
-            f"raise the capacity to {len(rows)} or more, or push fewer rows."
+            f"{num_rows} rows do not fit a ring buffer with a capacity of {capacity}; "
+            f"raise the capacity to {num_rows} or more, or push fewer rows."
         )
-    slots = (buffer.cursor + jnp.arange(len(rows), dtype=jnp.int32)) % capacity
-    cursor = (buffer.cursor + len(rows)) % capacity
+    slots = (buffer.cursor + jnp.arange(num_rows, dtype=jnp.int32)) % capacity
+    cursor = (buffer.cursor + num_rows) % capacity
     return RingBuffer(buffer.rows.at[slots].set(rows, unique_indices=True), cursor)
 
 
 def in_order(buffer: RingBuffer) -> jax.Array:
-    """The rows [capacity, D] from the oldest to the newest."""
+    """Returns the rows of a ring buffer from the oldest to the newest.
+
+    Args:
+        buffer: The buffer.
+
+    Returns:
+        Array [capacity, D].
+    """
     return jnp.roll(buffer.rows, -buffer.cursor, axis=0)

@@ -1,6 +1,7 @@
-"""One optimizer step, as a pure function, and the one pmap of the repository."""
+"""The train step: one optimizer step as a pure function, and its parallel form on all devices."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -11,142 +12,282 @@ from byol_jax.methods import base
 from byol_jax.train_state import TrainState
 
 AXIS = "devices"
-SAMPLE = 256  # about so many rows tell effective rank, uniformity and alignment
+SAMPLE = 256  # approximate number of rows for effective rank, uniformity and alignment
+
+
+class MakeViews(Protocol):
+    """A function that augments a batch of images into views."""
+
+    def __call__(self, keys: jax.Array, images: jax.Array, /) -> tuple[jax.Array, ...]:
+        """Draws the views of every image.
+
+        Args:
+            keys: PRNG keys, one for each image, [B].
+            images: Images [B, H, W, C], as the batch contains them.
+
+        Returns:
+            V batches [B, h, w, C], one for each view.
+        """
+        ...
+
+
+class Step(Protocol):
+    """A pure function that performs one optimizer step."""
+
+    def __call__(
+        self, state: TrainState, batch: dict[str, Any]
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        """Performs one optimizer step.
+
+        Args:
+            state: The current state.
+            batch: Arrays of this device's B examples: `image` [B, H, W, C], `index` int [B], the
+                examples' numbers in the data set, and `label` int [B] if the method or the online
+                probe needs labels.
+
+        Returns:
+            The next state, and metrics of the global batch by name, float32 scalars:
+
+            - `loss`: The mean loss.
+            - `skipped`: 1 if the loss or a gradient is not finite, else 0.
+            - `spread` and `feature_spread`: `metrics.spread` of the first view's projections and
+              features.
+            - `effective_rank`, `uniformity`, and `alignment` if there are several views: measures
+              of about SAMPLE projections; nan at steps that do not compute them.
+            - `probe_loss` and `probe_accuracy`, if there is an online probe.
+            - The method's own metrics.
+        """
+        ...
+
+
+class ParallelStep(Protocol):
+    """A compiled train step that runs on all devices; it donates the state."""
+
+    def __call__(
+        self, state: TrainState, batch: dict[str, Any], examples: Any = ..., /
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        """Performs one optimizer step on all devices.
+
+        Args:
+            state: The current state, replicated over the devices. Its buffers are donated, so that
+                only the returned state is valid afterwards.
+            batch: As in `Step`, with leaves [devices, B, ...]; only `index` if the data set is
+                resident.
+            examples: The resident data set, leaves [num_examples, ...], replicated over the
+                devices. Required if the step was built with resident=True, and absent otherwise.
+
+        Returns:
+            The next state and the metrics, as in `Step`, without a device axis.
+        """
+        ...
+
+    def lower(self, *args: Any) -> Any:
+        """Traces and lowers the train step for given arguments, without running it.
+
+        Args:
+            *args: Arguments of a call, or their shapes (jax.ShapeDtypeStruct).
+
+        Returns:
+            The lowered step; its `compile` method compiles it.
+        """
+        ...
+
+
+class _Reduced(NamedTuple):
+    """The results of one device's batch that are averaged over the devices."""
+
+    grads: dict[str, Any]
+    probe_grads: Any
+    stats: dict[str, Any]
+    metrics: dict[str, jax.Array]
 
 
 def make(
     method: base.Method,
     optimizer: optax.GradientTransformation,
     *,
-    make_views: Callable,
+    make_views: MakeViews,
     seed: int,
     microbatches: int = 1,
     online_probe: probe.Probe | None = None,
-    measures: Callable = lambda step: True,
+    measures: Callable[[jax.Array], Any] = lambda step: True,
     most_skipped: int = 0,
     axis_name: str | None = None,
-) -> Callable:
-    """The function step(state, batch) -> (state, metrics) for jit, pmap, vmap or shard_map.
+) -> Step:
+    """Builds the train step of a self-supervised method.
 
-    make_views(keys [B], images [B, H, W, C]) -> a tuple of views [B, h, w, C]. The batch has
-    `image`, `index` and perhaps `label`, this device's B rows of each; the method must be made with
-    the same axis_name.
+    Args:
+        method: The method, made with the same axis_name.
+        optimizer: Optimizer of the method's parameters.
+        make_views: Augments images into views.
+        seed: The run's seed; views and shuffles derive from it.
+        microbatches: Number of parts in which the batch passes through the networks.
+        online_probe: Settings of an online probe; None trains none.
+        measures: Function that decides whether a step computes effective rank, uniformity and
+            alignment, which take a singular value decomposition. Its argument is the number of
+            steps, this one included, an int32 scalar.
+        most_skipped: Largest number of consecutive steps to skip. A step whose loss or gradient is
+            not finite changes only `step` and `skipped` of the state. After one more in a row,
+            every further step returns the state unchanged, so that it can be inspected.
+        axis_name: Name of the mapped device axis; None computes on one device.
 
-    Metrics are float32 scalars over all devices: `loss`; `spread` and `feature_spread` of the first
-    view's projections and features; `skipped`, 0 or 1; `effective_rank`, `uniformity`
-    and, of two views, `alignment` of about SAMPLE projections; the method's own; and the online probe's where there is one and labels.
-    measures(step) -> bool says after how many steps done those of a sample are due, as they cost a
-    singular value decomposition; elsewhere they are nan.
-    most_skipped: where the loss or a gradient is not finite, nothing moves but the step, as often
-    as this in a row; after that nothing moves at all, so that the state stays to be looked at.
+    Returns:
+        A pure function for jit, pmap, vmap or shard_map.
     """
 
-    def step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict]:
-        key = randomness.step_key(seed, state.step)
-        view_key, forward_key, objective_key = jax.random.split(key, 3)
+    def step(state, batch):
         row = collectives.row_index(len(batch["image"]), axis_name)
         batch = {**batch, "row": row}
-
-        def forward(params, part, number):
-            views = make_views(randomness.row_keys(view_key, part["row"]), part["image"])
-            part_key = jax.random.fold_in(forward_key, number)
-            return method.forward(params, state.stats, state.memory, views, part_key)
-
-        def objective(outputs, part):
-            return method.objective(outputs, state.memory, part, objective_key)
-
-        result = accumulate.gradients(
-            forward,
-            objective,
-            state.params,
-            batch,
-            microbatches=microbatches,
-            coupled=method.coupled,
-        )
-        measured = {"loss": jnp.mean(result.losses), **result.metrics}
-        probe_grads = ()
-        if online_probe is not None:
-            features = result.outputs["features"][:, 0]
-            probe_grads, more = probe.gradients(state.probe.params, features, batch["label"])
-            measured.update(more)
-        reduced = collectives.pmean((result.grads, probe_grads, result.stats, measured), axis_name)
+        key = randomness.step_key(seed, state.step)
+        result = _differentiate(method, make_views, state, batch, key, microbatches)
+        local = _local_results(online_probe, state.probe, result, batch)
+        # Average before the optimizer: all devices then apply the same update, and their copies of
+        # the state remain equal. The check below sees a non-finite value of any device.
+        reduced = collectives.pmean(local, axis_name)
         monitored = _monitor(result.outputs, measures(state.step + 1), axis_name)
-        finite = _all_finite((reduced[0], reduced[-1]["loss"]))
-        moved = _advance(state, *reduced[:-1], result.kept)
-        told = {"skipped": 1.0 - finite.astype(jnp.float32), **reduced[-1], **monitored}
-        return _settle(state, moved, finite, most_skipped), told
-
-    def _advance(state, grads, probe_grads, stats, kept):
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        memory = method.remember(state.memory, params, kept, state.step)
-        moved = state.probe
-        if online_probe is not None:
-            moved = probe.advance(online_probe, state.probe, probe_grads)
-        return TrainState(state.step + 1, params, stats, opt_state, memory, moved, jnp.int32(0))
+        finite = _all_finite((reduced.grads, reduced.metrics["loss"]))
+        skipped = 1.0 - finite.astype(jnp.float32)
+        next_state = _advance(method, optimizer, online_probe, state, reduced, result.memory_inputs)
+        next_state = _accept(state, next_state, finite, most_skipped)
+        return next_state, {"skipped": skipped, **reduced.metrics, **monitored}
 
     return step
+
+
+def _differentiate(method, make_views, state, batch, key, microbatches) -> accumulate.Result:
+    """Computes the gradient of this device's batch."""
+    view_key, forward_key, objective_key = jax.random.split(key, 3)
+
+    def forward(params, part, number):
+        # Augment here, so that only one microbatch's views are in memory. A key belongs to a row of
+        # the global batch: views depend on neither the microbatches nor the number of devices.
+        views = make_views(randomness.row_keys(view_key, part["row"]), part["image"])
+        part_key = jax.random.fold_in(forward_key, number)
+        return method.forward(params, state.stats, state.memory, views, part_key)
+
+    def objective(outputs, part):
+        return method.objective(outputs, state.memory, part, objective_key)
+
+    return accumulate.gradients(
+        forward,
+        objective,
+        state.params,
+        batch,
+        microbatches=microbatches,
+        coupled=method.coupled,
+    )
+
+
+def _local_results(online_probe, probe_state, result: accumulate.Result, batch) -> _Reduced:
+    """Collects this device's gradients, statistics and metrics, before averaging over devices."""
+    probe_grads = ()
+    probe_metrics = {}
+    if online_probe is not None:
+        first_view = result.outputs["features"][:, 0]
+        probe_grads, probe_metrics = probe.gradients(probe_state.params, first_view, batch["label"])
+    batch_metrics = {"loss": jnp.mean(result.losses), **result.metrics, **probe_metrics}
+    return _Reduced(result.grads, probe_grads, result.stats, batch_metrics)
+
+
+def _advance(
+    method: base.Method,
+    optimizer: optax.GradientTransformation,
+    online_probe: probe.Probe | None,
+    state: TrainState,
+    reduced: _Reduced,
+    memory_inputs: Any,
+) -> TrainState:
+    """Updates parameters, memory and online probe, without a check for non-finite values."""
+    updates, opt_state = optimizer.update(reduced.grads, state.opt_state, state.params)
+    params: Any = optax.apply_updates(state.params, updates)
+    # After the optimizer: a target network follows the new parameters.
+    memory = method.remember(state.memory, params, memory_inputs, state.step)
+    probe_state = state.probe
+    if online_probe is not None:
+        probe_state = probe.advance(online_probe, state.probe, reduced.probe_grads)
+    return TrainState(
+        step=state.step + 1,
+        params=params,
+        stats=reduced.stats,
+        opt_state=opt_state,
+        memory=memory,
+        probe=probe_state,
+        skipped=jnp.int32(0),
+    )
 
 
 def _all_finite(tree) -> jax.Array:
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree)]))
 
 
-def _settle(state: TrainState, moved: TrainState, finite, most_skipped) -> TrainState:
-    """`moved` where all is finite; else the state as it was, but for its counts; see make."""
+def _accept(state: TrainState, next_state: TrainState, finite, most_skipped) -> TrainState:
+    """Returns the next state if all values are finite, else the old state with higher counters.
+
+    After more than most_skipped non-finite steps in a row, it always returns the old state.
+    """
     halted = state.skipped > most_skipped
-    still = (~halted).astype(jnp.int32)
-    skipping = state._replace(step=state.step + still, skipped=state.skipped + still)
-    takes = finite & ~halted
-    return jax.tree.map(lambda new, old: jnp.where(takes, new, old), moved, skipping)
+    count = (~halted).astype(jnp.int32)
+    skipping = state._replace(step=state.step + count, skipped=state.skipped + count)
+    accepted = finite & ~halted
+    return jax.tree.map(lambda new, old: jnp.where(accepted, new, old), next_state, skipping)
 
 
-def _monitor(outputs, due, axis_name):
-    """Whether the projections [B, V, D] and features [B, V, F] collapse, by name."""
-    spread_of = {"spread": "projections", "feature_spread": "features"}
-    spreads = {
-        name: metrics.spread(outputs[of][:, 0], axis_name=axis_name)
-        for name, of in spread_of.items()
-    }
+def _monitor(outputs, due, axis_name) -> dict[str, jax.Array]:
+    """Measures whether projections [B, V, D] and features [B, V, F] collapse."""
     projections = outputs["projections"]
-    every = max(len(projections) * collectives.axis_size(axis_name) // SAMPLE, 1)
+    features = outputs["features"]
+    spreads = {
+        "spread": metrics.spread(projections[:, 0], axis_name=axis_name),
+        "feature_spread": metrics.spread(features[:, 0], axis_name=axis_name),
+    }
+    num_rows = len(projections) * collectives.axis_size(axis_name)
+    stride = max(num_rows // SAMPLE, 1)
 
     def measure(sample):
-        rows = collectives.all_gather(sample, axis_name)  # here, so that few steps wait for it
-        found = {
+        # Gather inside the branch, so that steps without these measures do not communicate.
+        rows = collectives.all_gather(sample, axis_name)
+        sample_metrics = {
             "effective_rank": metrics.effective_rank(rows[:, 0]),
             "uniformity": metrics.uniformity(rows[:, 0]),
         }
         if rows.shape[1] > 1:
-            found["alignment"] = metrics.alignment(rows[:, 0], rows[:, 1])
-        return found
+            sample_metrics["alignment"] = metrics.alignment(rows[:, 0], rows[:, 1])
+        return sample_metrics
 
     def skip(rows):
-        return jax.tree.map(lambda x: jnp.full_like(x, jnp.nan), jax.eval_shape(measure, rows))
+        shapes = jax.eval_shape(measure, rows)
+        return jax.tree.map(lambda x: jnp.full_like(x, jnp.nan), shapes)
 
-    return spreads | jax.lax.cond(due, measure, skip, projections[::every])
+    return spreads | jax.lax.cond(due, measure, skip, projections[::stride])
 
 
 def parallel(
-    step: Callable, *, resident: bool = False, devices: list[jax.Device] | None = None
-) -> Callable:
-    """Runs a step made with axis_name=AXIS on all devices: batch leaves are [devices, B, ...].
+    step: Step, *, resident: bool = False, devices: Sequence[Any] | None = None
+) -> ParallelStep:
+    """Compiles a train step for all devices, with pmap.
 
-    resident: step(state, batch, examples) then takes batches of `index` alone, and gathers the rest
-        from examples, leaves [all, ...] on every device.
+    Before the first call, replicate the state, and the examples if resident, over a mesh of the
+    same devices. Neither has a device axis.
 
-    State and examples have no device axis: place them first, replicated, over the mesh of the same
-    devices. The state is donated: use the returned one.
+    Args:
+        step: A step made with axis_name=AXIS.
+        resident: True if the data set is in the devices' memory. The parallel step then takes it as
+            its third argument, and its batches contain only `index`.
+        devices: JAX devices; None uses all.
+
+    Returns:
+        The parallel step.
     """
 
     def gathering(state, batch, examples):
-        return step(state, {**jax.tree.map(lambda x: x[batch["index"]], examples), **batch})
+        gathered = jax.tree.map(lambda x: x[batch["index"]], examples)
+        return step(state, {**gathered, **batch})
 
     return jax.pmap(
         gathering if resident else step,
         axis_name=AXIS,
         in_axes=(None, 0, None) if resident else (None, 0),
         out_axes=(None, None),
-        donate_argnums=0,
+        donate_argnums=0,  # the state: the next state reuses its buffers
         devices=devices,
     )

@@ -1,11 +1,12 @@
-"""The workdir of a run: the names of its files, and their readers and writers.
+"""The files in a run's working directory (workdir): their names, readers and writers.
 
-config.json            the experiment
-checkpoints/           the newest states, by Orbax; a damaged one moves to damaged/
-metrics.jsonl          a line per logged step
-not_finite/            the state and batch of a step whose numbers were not finite
+config.json            the config of the experiment
+checkpoints/           the newest train states, written by Orbax
+damaged/               checkpoints that could not be read and were moved here
+metrics.jsonl          one JSON line per logged step
+not_finite/            the state and batch of a step with a NaN or infinite loss or gradient
 encoder.safetensors    the encoder of the last state
-evaluation.json        its accuracies
+evaluation.json        the encoder's accuracies
 report.html            the report
 """
 
@@ -28,11 +29,17 @@ REPORT = "report.html"
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
-    """The config that training wrote.
+    """Reads the config that training saved in a workdir.
+
+    Args:
+        folder: The workdir of a run.
+
+    Returns:
+        The config as nested dicts.
 
     Raises:
-        FileNotFoundError: where no run has been.
-        UserError: where the file is damaged.
+        FileNotFoundError: The folder has no config.json.
+        UserError: config.json is damaged.
     """
     file = paths.local(folder) / CONFIG
     if not file.is_file():
@@ -40,26 +47,50 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise errors.UserError(f"{file} is damaged ({error}); give --config too.") from error
+        raise errors.UserError(f"{file} is damaged ({error}); pass --config as well.") from error
     if not isinstance(record, dict):
-        raise errors.UserError(f"{file} is damaged (no JSON object); give --config too.")
+        raise errors.UserError(f"{file} is damaged (not a JSON object); pass --config as well.")
     return record
 
 
 def write_config(folder: str | Path, config: Mapping[str, Any]) -> None:
-    """Writes the config of a run, whole or not at all; makes the folder where there is none."""
+    """Writes the config of a run to its workdir, creating the folder if needed.
+
+    An interrupted write leaves the previous file unchanged.
+
+    Args:
+        folder: The workdir.
+        config: The config as nested dicts.
+    """
     text = json.dumps(config, indent=2, sort_keys=True) + "\n"
     paths.write_whole(paths.local(folder) / CONFIG, text)
 
 
 def has_checkpoint(folder: str | Path) -> bool:
-    """Whether a checkpoint is there; its folder is named by its step."""
+    """Returns whether a workdir contains at least one checkpoint.
+
+    Args:
+        folder: The workdir; it may be missing.
+
+    Returns:
+        True if a checkpoint exists, readable or not.
+    """
     checkpoints = paths.local(folder) / CHECKPOINTS
+    # The folder of a checkpoint is named by its step.
     return checkpoints.is_dir() and any(entry.name.isdigit() for entry in checkpoints.iterdir())
 
 
 def read_metrics(folder: str | Path) -> list[dict[str, float]]:
-    """The lines of metrics, without those that a killed run left half; none where there is no file."""
+    """Reads the metrics that a run logged.
+
+    Incomplete lines, which a killed run leaves behind, are skipped.
+
+    Args:
+        folder: The workdir of a run.
+
+    Returns:
+        One dict {metric: value} per logged step, including "step"; empty without metrics.jsonl.
+    """
     file = paths.local(folder) / METRICS
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     records = [_parse(line) for line in lines]
@@ -67,13 +98,28 @@ def read_metrics(folder: str | Path) -> list[dict[str, float]]:
 
 
 def read_evaluation(folder: str | Path) -> dict[str, Any]:
-    """What was measured: step, accuracy, measures and classes; empty where nothing was."""
+    """Reads the results of a run's evaluation.
+
+    Args:
+        folder: The workdir of a run.
+
+    Returns:
+        A dict with the keys "step", "accuracy", "measures" and "classes"; empty if the run was not
+        evaluated.
+    """
     file = paths.local(folder) / EVALUATION
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def write_evaluation(folder: str | Path, record: Mapping[str, Any]) -> None:
-    """Writes what was measured, whole or not at all."""
+    """Writes the results of a run's evaluation to its workdir.
+
+    An interrupted write leaves the previous file unchanged.
+
+    Args:
+        folder: The workdir.
+        record: The results, as read_evaluation returns them.
+    """
     paths.write_whole(paths.local(folder) / EVALUATION, json.dumps(record, indent=1) + "\n")
 
 

@@ -1,10 +1,10 @@
-"""20,000 quick steps: does a long run keep to its memory? Not for features.
+"""20,000 short steps, to measure whether the memory of a long run grows. Not a recipe for features.
 
     python -m byol_jax train --config=configs/endurance.py --workdir=runs/endurance
     python -m byol_jax compare runs/endurance --picture=configs/endurance.svg --metric=host_gib
 
-Ours, two shared CPU cores, commit 493b0c7: 0.797 GiB resident at step 1,000, 0.812 at 10,000, 0.816
-at 20,000, 2.4 % more (endurance.svg, as the second command draws it).
+Ours, two shared CPU cores, commit 493b0c7: 0.797 GiB of resident memory at step 1,000, 0.812 at
+step 10,000 and 0.816 at step 20,000, an increase of 2.4 %. The second command draws endurance.svg.
 """
 
 from byol_jax.config import bases

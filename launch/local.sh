@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Trains on all devices of this machine, on N simulated CPU devices, or on simulated hosts:
+# Trains on all devices of this machine, on simulated CPU devices, or on simulated hosts:
 #   launch/local.sh configs/quickstart.py runs/quickstart [--config.field=value …]
 #   DEVICES=4 launch/local.sh configs/quickstart.py runs/quickstart
 #   HOSTS=2 DEVICES=2 launch/local.sh configs/quickstart.py runs/quickstart
-# After a fault it starts again and resumes (see again.sh). PORT: where the hosts meet (9730).
+# Restarts and resumes after a fault (see again.sh).
+# Environment: DEVICES, the number of simulated CPU devices of each host; HOSTS, the number of
+# simulated hosts; PORT, the port at which the hosts connect (default 9730).
 set -euo pipefail
 if [ $# -lt 2 ]; then
   echo "usage: [HOSTS=N] [DEVICES=N] [PORT=N] $0 CONFIG WORKDIR [--config.field=value …]" >&2
@@ -14,11 +16,11 @@ shift 2
 if [ -n "${DEVICES:-}" ]; then
   export JAX_PLATFORMS=cpu JAX_NUM_CPU_DEVICES=$DEVICES
 fi
-# Linux: arrays in huge pages, where the kernel gives them only to who asks; steps take a tenth less.
+# On Linux, request huge pages for arrays, which makes steps about a tenth faster.
 export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 train=(python -m byol_jax train --config="$config" --workdir="$workdir" "$@")
 
-# Starts all hosts, and gives the code of the first that failed; by then the others end too.
+# Starts all hosts and returns the exit code of the first one that fails. The others then exit too.
 hosts() {
   local host code=0 pids=()
   for ((host = 0; host < HOSTS; host++)); do

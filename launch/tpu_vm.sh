@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Trains on all workers of a Cloud TPU VM, from a machine with gcloud:
 #   TPU=my-pod ZONE=us-central2-b launch/tpu_vm.sh configs/imagenet/byol.py gs://bucket/runs/byol [--config.field=value …]
-# byol_jax must be installed there: gcloud … ssh --worker=all --command="pip install 'byol_jax[tpu]'".
-# After a fault it starts again on all workers, and resumes.
+# byol_jax must be installed on the workers:
+#   gcloud … ssh --worker=all --command="pip install 'byol_jax[tpu]'"
+# After a fault, training restarts on all workers and resumes.
 set -euo pipefail
 if [ $# -lt 2 ] || [ -z "${TPU:-}" ] || [ -z "${ZONE:-}" ]; then
   echo "usage: TPU=NAME ZONE=ZONE $0 CONFIG WORKDIR [--config.field=value …]" >&2

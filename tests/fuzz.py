@@ -1,10 +1,11 @@
-"""Mistakes at random: mutated configs and command lines work, or are refused in one paragraph.
+"""Fuzzes configs and command lines: a mutated one works, or is refused with a short clear error.
 
     python tests/fuzz.py --count=2000 --seed=0
 
-Two in three are configs: each is prepared and its step traced, but nothing is computed. Verdicts:
-success; told, an error of this package in one paragraph that names a mutated field or its value;
-and bad, all else, of which the mutation and the error are printed. `--only=N` runs one case.
+Two of three cases are configs. Each is prepared and its step traced, but nothing is computed. The
+verdict of a case is "success", "refused" (an error of this package, in one paragraph that names a
+mutated field or its value), or "bad" (anything else). Bad cases are printed with their error.
+`--only=N` runs a single case.
 """
 
 import argparse
@@ -23,12 +24,18 @@ import jax
 from byol_jax import errors
 from support import fuzz_commands, fuzz_configs
 
-SECONDS = 60  # of one case, after which it hangs
+SECONDS = 60  # a case that takes longer counts as hanging
 LONGEST = 1200  # characters of a paragraph
 
 
 class Case(NamedTuple):
-    """A mutated config or command line; words: of which a good error has one."""
+    """A mutated config or command line.
+
+    Attributes:
+        what: Description of the mutation.
+        given: The config's fields as a dict, or the arguments as a list.
+        words: A good error contains at least one of these words.
+    """
 
     what: str
     given: object
@@ -36,13 +43,13 @@ class Case(NamedTuple):
 
 
 def case(seed: int, number: int) -> Case:
-    """The case of a number, the same for the same seed."""
+    """Returns the case with this number; the same for the same seed."""
     rng = random.Random(f"{seed} {number}")
     return Case(*(fuzz_configs if number % 3 else fuzz_commands).mutated(rng))
 
 
-def _is_ours(error) -> bool:
-    """Whether the command line prints the error without a traceback."""
+def _is_user_error(error) -> bool:
+    """Returns True if the command line prints the error without a traceback."""
     return isinstance(error, (errors.UserError, OSError))
 
 
@@ -50,8 +57,8 @@ def _is_paragraph(text):
     return 0 < len(text) <= LONGEST and "\n" not in text.strip()
 
 
-def _names(text, words):
-    """Whether a text has one of the words, but for where it lists all that there are."""
+def _names_mutation(text, words):
+    """Returns True if the text contains one of the words outside a list of all alternatives."""
     text = re.sub(
         r"(there are|it takes|it has|is one of|must be one of|choose one of) .*", "", text
     )
@@ -59,59 +66,62 @@ def _names(text, words):
 
 
 class _Hangs(BaseException):
-    """Not an Exception: nothing may catch it."""
+    """A case takes too long. Not an Exception, so that the tested code does not catch it."""
 
 
-def _hangs(*_):
+def _raise_hangs(*_):
     raise _Hangs(f"more than {SECONDS} seconds")
 
 
-def judge(one: Case) -> tuple[str, str]:
-    """The verdict, "success", "told" or "bad", and what was said."""
-    signal.signal(signal.SIGALRM, _hangs)
+def judge(mutation: Case) -> tuple[str, str]:
+    """Returns the verdict, "success", "refused" or "bad", and the output or error."""
+    signal.signal(signal.SIGALRM, _raise_hangs)
     signal.alarm(SECONDS)
     try:
-        if not isinstance(one.given, dict):
-            return fuzz_commands.judge(one.given, one.words)
-        loose = (jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"))
-        with contextlib.ExitStack() as stack:
-            for each in (*loose, contextlib.redirect_stdout(io.StringIO())):
-                stack.enter_context(each)
-            fuzz_configs.trace(one.given)
-    except (Exception, _Hangs) as error:  # noqa: BLE001 - what it is about
+        if not isinstance(mutation.given, dict):
+            return fuzz_commands.judge(mutation.given, mutation.words)
+        with (
+            jax.numpy_dtype_promotion("standard"),
+            jax.numpy_rank_promotion("allow"),
+            contextlib.redirect_stdout(io.StringIO()),
+        ):
+            fuzz_configs.trace(mutation.given)
+    except (Exception, _Hangs) as error:  # noqa: BLE001 - any exception is a verdict
         text = str(error)
-        good = _is_ours(error) and _is_paragraph(text) and _names(text, one.words)
+        is_good = (
+            _is_user_error(error) and _is_paragraph(text) and _names_mutation(text, mutation.words)
+        )
         *_, (frame, line) = traceback.walk_tb(error.__traceback__)
-        place = "" if good else f" at {frame.f_code.co_filename}:{line}"
-        return "told" if good else "bad", f"{type(error).__name__}: {text}{place}"
+        location = "" if is_good else f" at {frame.f_code.co_filename}:{line}"
+        return "refused" if is_good else "bad", f"{type(error).__name__}: {text}{location}"
     finally:
         signal.alarm(0)
     return "success", ""
 
 
 def main() -> None:
-    """The command."""
+    """Runs the program."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int)
     parser.add_argument("--verbose", action="store_true", help="print every case")
-    given = parser.parse_args()
+    flags = parser.parse_args()
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", 4)
-    found = {"configs": collections.Counter(), "command lines": collections.Counter()}
-    for number in range(given.count) if given.only is None else [given.only]:
-        one = case(given.seed, number)
-        verdict, said = judge(one)
-        found["configs" if number % 3 else "command lines"][verdict] += 1
-        if verdict == "bad" or given.verbose or given.only is not None:
-            print(f"{verdict} {number}: {one.what}\n    {said[:600]}", flush=True)
+    counts = {"configs": collections.Counter(), "command lines": collections.Counter()}
+    for number in range(flags.count) if flags.only is None else [flags.only]:
+        mutation = case(flags.seed, number)
+        verdict, text = judge(mutation)
+        counts["configs" if number % 3 else "command lines"][verdict] += 1
+        if verdict == "bad" or flags.verbose or flags.only is not None:
+            print(f"{verdict} {number}: {mutation.what}\n    {text[:600]}", flush=True)
         if number % 50 == 49:
             jax.clear_caches()
-    for kind, verdicts in found.items():
-        told = ", ".join(f"{verdicts[name]} {name}" for name in ("success", "told", "bad"))
-        print(f"{kind}: {verdicts.total()}: {told} (seed {given.seed})")
-    sys.exit(any(verdicts["bad"] for verdicts in found.values()))
+    for kind, verdicts in counts.items():
+        numbers = ", ".join(f"{verdicts[name]} {name}" for name in ("success", "refused", "bad"))
+        print(f"{kind}: {verdicts.total()}: {numbers} (seed {flags.seed})")
+    sys.exit(any(verdicts["bad"] for verdicts in counts.values()))
 
 
 if __name__ == "__main__":

@@ -154,7 +154,7 @@ def test_orders_are_all_drawn_and_as_often():
 
     def order(key):
         operations = [digit(1.0), digit(2.0), digit(3.0), digit(4.0)]
-        return jitter._in_order(jitter._order(key, 4), jnp.zeros(()), operations)
+        return jitter._apply_in_order(jitter._draw_order(key, 4), jnp.zeros(()), operations)
 
     drawn, counts = np.unique(jax.jit(jax.vmap(order))(keys(4800)), return_counts=True)
     assert len(drawn) == 24 and {"".join(sorted(str(int(d)))) for d in drawn} == {"1234"}
@@ -182,7 +182,7 @@ def test_jit_and_vmap_equal_a_loop():
     images = noise(4, 32, 32, 3)
     batched = jax.jit(jax.vmap(view))(keys(4), images)
     one = jax.jit(view)
-    loop = jnp.stack([one(key, image) for key, image in zip(keys(4), images)])
+    loop = jnp.stack([one(key, image) for key, image in zip(keys(4), images, strict=True)])
     np.testing.assert_allclose(batched, loop, atol=1e-4)  # after division by std
 
 
@@ -230,8 +230,8 @@ def test_gathering_taps_is_the_product_with_a_matrix(method, antialias):
     image = noise(20, 23, 2)
     for axis, start, length, size in ((0, 0.0, 20.0, 9), (0, 3.0, 7.0, 15), (1, 4.25, 18.5, 4)):
         how = {"axis": axis, "num_out": size, "method": method, "antialias": antialias}
-        by_taps = geometry._by_taps(image, start, length, **how)
-        by_matrix = geometry._by_matrix(image, start, length, **how)
+        by_taps = geometry._resample_by_taps(image, start, length, **how)
+        by_matrix = geometry._resample_by_matrix(image, start, length, **how)
         np.testing.assert_allclose(by_taps, by_matrix, atol=1e-6)
 
 

@@ -92,7 +92,9 @@ def test_large_boxes_are_clipped_in_one_attempt_and_drawn_again_in_ten():
         _, _, height, width = boxes(attempts=attempts)
         share = shares[attempts] = height * width / SIDE**2
         assert stats.ks_2samp(share, _reference_shares(attempts)).pvalue > RARE
-    assert stats.ks_2samp(shares[1], shares[10]).pvalue < RARE  # so that the two can be told apart
+    assert (
+        stats.ks_2samp(shares[1], shares[10]).pvalue < RARE
+    )  # so that the test distinguishes the two
 
 
 AMOUNTS = {"brightness": 0.4, "contrast": 0.3, "saturation": 0.2, "hue": 0.1}
@@ -122,7 +124,7 @@ def test_jitter_amounts_are_uniform_in_their_ranges():
 
 
 def test_every_order_of_four_is_as_likely():
-    orders = draw(functools.partial(jitter._order, count=4))
+    orders = draw(functools.partial(jitter._draw_order, count=4))
     found, counts = np.unique(orders, axis=0, return_counts=True)
     assert len(found) == 24 and stats.chisquare(counts).pvalue > RARE
 

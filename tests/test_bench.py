@@ -35,23 +35,25 @@ def test_bench_augment_tells_images_per_second_and_how_to_compare(quick, monkeyp
     def missing(config, images):
         raise ModuleNotFoundError("no torch", name="torch")
 
-    monkeypatch.setattr(augment, "_lightlys", missing)
+    monkeypatch.setattr(augment, "_make_lightly_call", missing)
     rates = augment.measure(_config())
     assert list(rates) == ["byol_jax"] and rates["byol_jax"] > 0
     printed = capsys.readouterr().out
     assert "byol_jax[parity]" in printed and "torch is missing" in printed
-    assert "8 pictures uint8[20, 20, 3] -> views float32[12, 12, 3], float32[12, 12, 3]" in printed
+    assert "8 images uint8[20, 20, 3] -> views float32[12, 12, 3], float32[12, 12, 3]" in printed
 
 
 def test_the_ratio_is_the_median_of_rounds_that_alternate(quick, monkeypatch, capsys):
     turns = []
-    monkeypatch.setattr(augment, "_ours", lambda *_: lambda: turns.append("ours"))
-    monkeypatch.setattr(augment, "_lightlys", lambda *_: lambda: turns.append("theirs"))
+    monkeypatch.setattr(augment, "_make_jax_call", lambda *_: lambda: turns.append("ours"))
+    monkeypatch.setattr(augment, "_make_lightly_call", lambda *_: lambda: turns.append("theirs"))
     rates = augment.measure(_config())
     assert turns == ["ours", "theirs"] * (1 + timing.ROUNDS)
     assert list(rates) == ["byol_jax", "lightly", "ratio"]
     timing.report({"byol_jax": [1.0, 2.0, 9.0], "lightly": [3.0, 4.0, 9.0]}, 10, "images/s")
-    assert "ratio 2.00, median of 3 rounds, 1.00 to 3.00" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    ratio = "byol_jax is 2.00 times as fast as lightly (median of 3 rounds, range 1.00 to 3.00)"
+    assert ratio in printed
 
 
 @pytest.mark.parametrize("crops", ["host", "device"])
@@ -59,14 +61,14 @@ def test_bench_input_reads_what_a_step_gets(crops, quick, monkeypatch, capsys):
     def missing(*_):
         raise ModuleNotFoundError("no torch", name="torch")
 
-    monkeypatch.setattr(input, "_torchvisions", missing)
+    monkeypatch.setattr(input, "_make_torchvision_call", missing)
     config = _config()
     config.data.crops, config.data.image_size = crops, None
     rates = input.measure(config)
     assert list(rates) == ["byol_jax"] and rates["byol_jax"] > 0
     printed = capsys.readouterr().out
     assert "torch is missing" in printed
-    assert f"10,000 pictures, read {'2 crops of each' if crops == 'host' else 'whole'}" in printed
+    assert f"10,000 images, read {'2 crops of each' if crops == 'host' else 'whole'}" in printed
 
 
 def test_bench_losses_needs_no_config_and_tells_memory_and_ratio(quick, monkeypatch, capsys):
@@ -82,7 +84,9 @@ def test_bench_losses_needs_no_config_and_tells_memory_and_ratio(quick, monkeypa
         "nt_xent": "[16, 128]",
     }.items():
         assert f"{loss} of {sizes}" in printed and f"{loss} takes" in printed
-    assert "MiB above the start" in printed and "times its products alone" in printed
+    assert (
+        "MiB above the start" in printed and "times as long as its matrix products alone" in printed
+    )
 
 
 @pytest.mark.parametrize("name", ["info_nce", "nt_xent"])
@@ -94,10 +98,10 @@ def test_bench_losses_counts_as_many_products_as_the_loss(name, monkeypatch):
 
     if name == "nt_xent":
         loss, arrays = losses._nt_xent(16)
-        assert count(loss) == count(losses._both_ways) == 4
+        assert count(loss) == count(losses._nt_xent_products) == 4
     else:
         loss, arrays = losses._info_nce(16, 32)
-        assert count(loss) == count(lambda q, _, rows: losses._by_rows(q, rows)) == 2
+        assert count(loss) == count(lambda q, _, rows: losses._multiply(q, rows)) == 2
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux has it")
@@ -117,18 +121,20 @@ def test_pictures_are_smooth():
 def test_a_view_in_torchvision_has_the_size_and_the_operations(monkeypatch):
     pytest.importorskip("torchvision")
     pytest.importorskip("lightly")
-    calls = augment._lightlys(_config(), augment.smooth_images(2, (20, 20)))
+    calls = augment._make_lightly_call(_config(), augment.smooth_images(2, (20, 20)))
     assert [tuple(view.shape) for view in calls()] == [(3, 12, 12)] * 4
 
 
 def test_bench_wants_its_second_word():
     for words in ([], ["augmnt"], ["augment", "more"]):
-        with pytest.raises(SystemExit, match="bench takes one of augment, input, losses, step"):
+        with pytest.raises(
+            SystemExit, match="bench needs exactly one of augment, input, losses, step"
+        ):
             main.run(["bench", *words])
 
 
 def test_peer_is_for_the_step_alone():
-    with pytest.raises(SystemExit, match="--peer is for bench step"):
+    with pytest.raises(SystemExit, match="--peer is only available for bench step"):
         main.run(["bench", "augment", "--config=configs/quickstart.py", "--peer=torch"])
 
 
@@ -141,19 +147,19 @@ def _small_step(method="simclr"):
 
 @pytest.mark.parametrize("method", ["simclr", "supervised"])
 def test_bench_step_measures_the_trainers_step(method, quick, capsys):
-    told = step.measure(_small_step(method))
-    assert list(told) == ["byol_jax", "compile_seconds", "flops", "of_matmul", "peak_bytes"]
-    assert all(number > 0 for number in told.values())
-    assert told["peak_bytes"] > 2**26  # jax alone takes more
+    measurements = step.measure(_small_step(method))
+    assert list(measurements) == ["byol_jax", "compile_seconds", "flops", "of_matmul", "peak_bytes"]
+    assert all(number > 0 for number in measurements.values())
+    assert measurements["peak_bytes"] > 2**26  # jax alone takes more
     printed = capsys.readouterr().out
     assert "batch 8 x 2 views [12, 12, 3], float32, on 4 cpu devices" in printed
 
 
 def test_the_operations_counted_are_those_of_the_networks():
     config = _small_step()
-    lowered, *_ = step._lowered(config, step._views(config))
+    lowered, *_ = step._lower_step(config, step._random_views(config))
     config.batch_size = 16
-    twice, *_ = step._lowered(config, step._views(config))
+    twice, *_ = step._lower_step(config, step._random_views(config))
     one, two = (plan.flops(each.compiler_ir("hlo").as_hlo_text()) for each in (lowered, twice))
     # resnet_tiny's products, forward and both gradients, of a device's 2 images and views
     stem, first, second = 144 * 27 * 8, 144 * 72 * 16, 36 * (72 * 16 + 144 * 16 + 8 * 16)
@@ -166,10 +172,10 @@ def test_remat_of_a_config_reaches_the_encoder():
     config = _small_step()
     config.remat = "odd"
     with pytest.raises(ValueError, match="unknown remat 'odd'; choose one of None, elementwise"):
-        step._lowered(config, step._views(config))
+        step._lower_step(config, step._random_views(config))
     lowered = []
     for config.remat in (None, "blocks"):
-        lowered.append(step._lowered(config, step._views(config))[0])
+        lowered.append(step._lower_step(config, step._random_views(config))[0])
     whole, anew = (plan.flops(each.compiler_ir("hlo").as_hlo_text()) for each in lowered)
     assert 1.1 < anew / whole < 1.4
 
@@ -191,7 +197,7 @@ def test_an_unknown_peer_and_what_it_cannot_express_are_refused():
         with pytest.raises(
             ValueError, match=f"--peer=torch does not support .*{problem}|4 devices"
         ):
-            torch_step.make(other, step._views(config))
+            torch_step.make(other, step._random_views(config))
 
 
 def test_pytorchs_loss_is_ours():

@@ -1,4 +1,4 @@
-"""The page of runs in a browser: it asks nobody, the map answers to pointer and keys, phones fit."""
+"""The report in a browser makes no requests, reacts to pointer and keys, and fits a phone."""
 
 import io
 import json
@@ -191,8 +191,8 @@ def test_keys_walk_from_point_to_point(opened, runs):
     driver = opened(runs, [_pictures()])
     canvas = _click_point(driver, 14)
     canvas.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_DOWN)
-    told = driver.find_element(By.CSS_SELECTOR, "#map [aria-live]")
-    assert told.get_attribute("textContent") == f"{_name(21)}, cat"
+    text = driver.find_element(By.CSS_SELECTOR, "#map [aria-live]")
+    assert text.get_attribute("textContent") == f"{_name(21)}, cat"
     assert _selected(driver) == 14
     canvas.send_keys(Keys.ENTER)
     assert _selected(driver) == 21
@@ -237,7 +237,7 @@ def test_a_picture_is_found_by_name_and_number(opened, runs):
     field.send_keys(Keys.ENTER)
     assert _selected(driver) == 21  # the next with _6
     field.send_keys("no such", Keys.ENTER)
-    assert "no name has" in _text(driver, "map") and _selected(driver) == 21
+    assert "No image name contains" in _text(driver, "map") and _selected(driver) == 21
 
 
 def test_tables_tell_the_results_and_what_differs(opened, runs):
@@ -258,8 +258,8 @@ def test_keys_move_along_the_curves(opened, runs):
     driver = opened(runs, [_pictures()])
     plot = driver.find_element(By.CSS_SELECTOR, "#curves svg.plot")
     plot.send_keys(Keys.HOME, Keys.ARROW_RIGHT)
-    told = "step 20: first 0.5, second <b>run</b> 0.5"
-    assert plot.get_attribute("aria-valuetext") == told
+    text = "step 20: first 0.5, second <b>run</b> 0.5"
+    assert plot.get_attribute("aria-valuetext") == text
     assert "Values at step 20." in _text(driver, "curves")
     plot.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
     assert plot.get_attribute("aria-valuetext").startswith("step 40: first –")

@@ -1,4 +1,4 @@
-"""Data sets of TFDS: found as TFDS users expect, and what goes wrong is told with what to do."""
+"""Data sets of TFDS: found as TFDS users expect, and an error says what to do."""
 
 import types
 
@@ -39,13 +39,14 @@ def _failing(error):
 
 
 @pytest.mark.parametrize(
-    ("error", "told", "words"),
+    ("error", "raised", "words"),
     [
         (ImportError("No module named 'tensorflow'"), ImportError, r"install 'byol_jax\[tfds\]'"),
         (
             AssertionError("Manual directory does not exist: put ILSVRC2012_img_train.tar there."),
             FileNotFoundError,
-            "TFDS cannot download 'imagenet2012' itself: .*img_train.tar there. Then start again",
+            "TFDS cannot download 'imagenet2012' itself: .*img_train.tar there. "
+            "Then run the same command again",
         ),
         (
             OSError("Failed to resolve host"),
@@ -54,7 +55,7 @@ def _failing(error):
         ),
     ],
 )
-def test_a_data_set_that_cannot_be_prepared_says_what_to_do(error, told, words, monkeypatch):
+def test_a_data_set_that_cannot_be_prepared_says_what_to_do(error, raised, words, monkeypatch):
     monkeypatch.setattr(catalog, "_builder", _failing(error))
-    with pytest.raises(told, match=words):
+    with pytest.raises(raised, match=words):
         data.open_source("imagenet2012", "train", data_dir="/data")

@@ -1,4 +1,4 @@
-"""Runs of the command are killed, in one process and in several, and end as if they had not been."""
+"""Runs in one and in several processes are killed, and end as if they had not been."""
 
 import re
 import shutil
@@ -27,8 +27,8 @@ def test_a_run_killed_in_a_save_told_to_stop_and_killed_in_its_steps_ends_bitwis
     tmp_path,
 ):
     planned = [("save", 0.0, SIGKILL, 0), ("steps", 0.1, SIGTERM, 0), ("steps", 0.2, SIGKILL, 0)]
-    told = _chaos(tmp_path, 1, planned)
-    assert "saving, half a checkpoint left; ended by SIGKILL" in told
+    output = _chaos(tmp_path, 1, planned)
+    assert "while saving, partial checkpoint left; ended by SIGKILL" in output
     _changed_is_seen(tmp_path / "runs")
 
 
@@ -58,10 +58,10 @@ def test_a_verdict_names_what_should_not_be():
 
     assert wrong([-9, 76], SIGKILL) == wrong([-9, -6], SIGKILL) == wrong([75, 75], SIGTERM) == []
     assert wrong([-9, 1], SIGKILL, step=0) == wrong([-15, 1], SIGTERM, step=0) == []
-    assert "not all ended by themselves" in wrong([-9, None], SIGKILL)
-    assert "nobody noticed" in wrong([0, 0], SIGTERM)
-    assert "not all ended by 75" in wrong([75, 76], SIGTERM)
-    assert "a code that is none of" in wrong([-9, 1], SIGKILL)[0]
+    assert "not all processes ended by themselves" in wrong([-9, None], SIGKILL)
+    assert "no process noticed the signal" in wrong([0, 0], SIGTERM)
+    assert "not all processes ended by 75" in wrong([75, 76], SIGTERM)
+    assert "an exit code is not one of" in wrong([-9, 1], SIGKILL)[0]
 
 
 def _start(tmp_path, *, count=2, epochs=2, timeout=20, name="run", port=None, ids=(0, 1), more=()):
@@ -69,7 +69,7 @@ def _start(tmp_path, *, count=2, epochs=2, timeout=20, name="run", port=None, id
     logs.mkdir(exist_ok=True)
     port = port or processes.free_port()
     own = (f"--config.epochs={epochs}", *more)
-    flags = [own + processes.place(port, count, number, timeout=timeout) for number in ids]
+    flags = [own + processes.cluster_flags(port, count, number, timeout=timeout) for number in ids]
     cache = tmp_path / "compiled"
     return processes.Processes(tmp_path / name, flags, logs=logs, cache=cache)
 
@@ -77,10 +77,10 @@ def _start(tmp_path, *, count=2, epochs=2, timeout=20, name="run", port=None, id
 def test_the_command_tells_who_did_not_come_and_ends(tmp_path):
     with _start(tmp_path, ids=(0,), timeout=2) as run:
         assert run.wait(60) == [1]
-        last = run.told().splitlines()[-1]
+        last = run.output().splitlines()[-1]
     assert last == (
-        f"byol_jax: after 2 s process 1 of 2 has not come, only 0 ({socket.gethostname()}); see its log, and start "
-        "again."
+        "byol_jax: timed out after 2 s: process 1 of 2 did not connect; connected: 0 "
+        f"({socket.gethostname()}). See the logs of all processes, then start them again."
     )
 
 
@@ -88,15 +88,15 @@ def test_the_command_tells_who_did_not_come_and_ends(tmp_path):
 def test_where_one_is_killed_the_other_ends_and_names_it_and_the_same_command_goes_on(tmp_path):
     port = processes.free_port()
     with _start(tmp_path, epochs=400, port=port) as run:
-        assert run.until_step(8), run.told(0) + run.told(1)
+        assert run.until_step(8), run.output(0) + run.output(1)
         run.all[1].send_signal(signal.SIGKILL)
         codes = run.wait(30)
         assert codes[0] in (hosts.LOST, -signal.SIGABRT) and codes[1] == -signal.SIGKILL
-        told = run.told()
-        assert "process 1 of 2 has died; see its log." in told or "task:1" in told, told
+        output = run.output()
+        assert "process 1 of 2 died. Look for the cause" in output or "task:1" in output, output
     with _start(tmp_path, epochs=400, port=port) as run:
-        assert run.until_step(9), run.told(0) + run.told(1)
-        assert "resuming" in run.told() and "from step" in run.told()
+        assert run.until_step(9), run.output(0) + run.output(1)
+        assert "resuming" in run.output() and "from step" in run.output()
         run.all[0].send_signal(signal.SIGTERM)
         assert run.wait(30) == [hosts.PREEMPTED] * 2
 
@@ -128,11 +128,11 @@ def test_where_one_has_an_error_of_its_own_it_tells_and_the_other_names_it(tmp_p
     more += ["--config.data.mode=streamed", "--config.data.workers=0"]
     with _start(tmp_path, more=more) as run:
         codes = run.wait(60)
-        told = [run.told(number) for number in (0, 1)]
+        outputs = [run.output(number) for number in (0, 1)]
     bad = codes.index(1)
     assert codes[1 - bad] in (hosts.LOST, -signal.SIGABRT)
-    assert "byol_jax: split 'train' of data set" in told[bad].splitlines()[-1]
-    assert f"process {bad} of 2 has died; see its log." in told[1 - bad] or bad == 0
+    assert "byol_jax: split 'train' of data set" in outputs[bad].splitlines()[-1]
+    assert f"process {bad} of 2 died. Look for the cause" in outputs[1 - bad] or bad == 0
 
 
 @pytest.mark.slow
@@ -140,29 +140,32 @@ def test_sigterm_to_one_stops_both_at_one_step_and_the_end_is_bitwise_the_same(t
     with _start(tmp_path, epochs=20, name="undisturbed") as run:
         assert run.wait(120) == [0, 0]
     with _start(tmp_path, epochs=20, name="disturbed") as run:
-        assert run.until_step(4), run.told(0) + run.told(1)
+        assert run.until_step(4), run.output(0) + run.output(1)
         run.all[1].send_signal(signal.SIGTERM)
         assert run.wait(30) == [hosts.PREEMPTED] * 2
-        ends = [run.told(number).splitlines()[-1] for number in (0, 1)]
+        ends = [run.output(number).splitlines()[-1] for number in (0, 1)]
     saved = max(int(f.name) for f in (tmp_path / "disturbed/checkpoints").iterdir() if f.is_dir())
-    told = f"told to stop; step {saved} of 60 is saved, and the same command goes on from there."
-    assert ends == [f"byol_jax: {told}"] * 2
+    message = (
+        f"stopped after step {saved} of 60 as requested; the state is saved. Run the same command "
+        "to resume."
+    )
+    assert ends == [f"byol_jax: {message}"] * 2
     assert not processes.half_written(tmp_path / "disturbed")
     with _start(tmp_path, epochs=20, name="disturbed") as run:
         assert run.wait(120) == [0, 0]
-        assert f"from step {saved}" in run.told()
+        assert f"from step {saved}" in run.output()
     assert chaos.differences(tmp_path) == []
     assert [line["step"] for line in processes.lines(tmp_path / "disturbed")] == list(range(1, 61))
 
 
 @pytest.mark.slow
 def test_a_resumed_run_stops_soon_whether_it_is_told_before_its_first_step_or_after(tmp_path):
-    """A count that JAX mistakes is seen once the steps are many: it never stops, or so much later."""
+    """A step counter that JAX misreads shows only after many steps: the run stops late or never."""
     port, saved = processes.free_port(), []
     for moment in ("step 60/", "resuming", "step "):
         with _start(tmp_path, epochs=400, port=port) as run:
-            while not re.search(f"^ ?{moment}", run.told(), re.MULTILINE):
-                assert not run.ended(), run.told()
+            while not re.search(f"^ ?{moment}", run.output(), re.MULTILINE):
+                assert not run.ended(), run.output()
                 time.sleep(0.005)
             run.all[0].send_signal(signal.SIGTERM)
             assert run.wait(60) == [hosts.PREEMPTED] * 2

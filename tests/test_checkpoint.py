@@ -72,7 +72,8 @@ def test_another_network_is_named_leaf_by_leaf(tmp_path):
     with checkpoint.Checkpoints(tmp_path, keep=2) as checkpoints:
         checkpoints.save(1, _state(1))
         words = (
-            r"params/encoder/kernel is float32 \[3, 4\], wanted float32 \[3, 6\].*another --workdir"
+            r"params/encoder/kernel is float32 \[3, 4\], expected float32 \[3, 6\]"
+            r".*another --workdir"
         )
         with pytest.raises(ValueError, match=words):
             checkpoints.restore(_state(1, width=6))
@@ -106,7 +107,7 @@ def test_another_type_is_refused(tmp_path):
     with checkpoint.Checkpoints(tmp_path, keep=2) as checkpoints:
         checkpoints.save(1, _state(1))
         other = _state(1)._replace(step=jnp.float32(0))
-        with pytest.raises(ValueError, match=r"step is int32 \[\], wanted float32 \[\]"):
+        with pytest.raises(ValueError, match=r"step is int32 \[\], expected float32 \[\]"):
             checkpoints.restore(other)
 
 
@@ -143,10 +144,10 @@ def test_a_damaged_newest_is_set_aside_and_the_one_before_is_used(damage, tmp_pa
     with checkpoint.Checkpoints(tmp_path, keep=2) as checkpoints:
         with pytest.raises(checkpoint.Damaged, match=r"of step 2 in .*checkpoints is damaged \("):
             checkpoints.restore(_state(0))
-        state, (told,) = checkpoints.restore_whole(_state(0))
+        state, (message,) = checkpoints.restore_whole(_state(0))
         _assert_equal(state, _state(1))
-        assert told.startswith("the checkpoint of step 2 in ")
-        assert told.endswith(f"It is set aside in {tmp_path / 'damaged/2'}.")
+        assert message.startswith("the checkpoint of step 2 in ")
+        assert message.endswith(f"It was moved to {tmp_path / 'damaged/2'}.")
         assert checkpoints.steps() == [1] and (tmp_path / "damaged/2").is_dir()
         checkpoints.save(2, _state(3))
     with checkpoint.Checkpoints(tmp_path, keep=2) as checkpoints:
@@ -171,7 +172,7 @@ def test_a_number_that_changed_on_disk_is_named(tmp_path, monkeypatch):
         checkpoints.save(1, _state(1))
         checkpoints.wait()
         monkeypatch.undo()
-        with pytest.raises(checkpoint.Damaged, match="has changed since it was written"):
+        with pytest.raises(checkpoint.Damaged, match="has changed since it was saved"):
             checkpoints.restore(_state(0))
 
 
@@ -179,10 +180,12 @@ def test_another_layout_names_both(tmp_path):
     with checkpoint.Checkpoints(tmp_path, keep=2) as checkpoints:
         checkpoints.save(1, _state(1))
     (tmp_path / "checkpoints/layout").write_text("7\n")
-    with pytest.raises(ValueError, match="of layout 7, and this byol_jax reads layout 2; go on"):
+    with pytest.raises(
+        ValueError, match="of layout 7, but this version of byol_jax reads layout 2. Use"
+    ):
         checkpoint.Checkpoints(tmp_path, keep=2)
     (tmp_path / "checkpoints/layout").unlink()
-    with pytest.raises(ValueError, match="of layout 1, and"):
+    with pytest.raises(ValueError, match="of layout 1, but"):
         checkpoint.Checkpoints(tmp_path, keep=None)
 
 
@@ -200,7 +203,7 @@ def test_a_full_disk_loses_no_earlier_checkpoint_and_the_next_save_works(tmp_pat
         mine.wait()
         _limit_files(2**20)  # of bytes: no file may grow beyond
         try:
-            words = r"cannot save a checkpoint in .*checkpoints .*Those before it are in place"
+            words = r"cannot save a checkpoint in .*checkpoints .*Earlier checkpoints are intact"
             with pytest.raises(OSError, match=words):
                 mine.save(2, states[2])
                 mine.wait()

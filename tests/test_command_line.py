@@ -29,7 +29,7 @@ def _run(*words, **environment):
 
 
 def _answers(folder, *flags):
-    """The code, the output and the files left of every line of mistyped.LINES; see its docstring."""
+    """Each line of mistyped.LINES: its exit code, its output, and the files that it leaves."""
     folder.mkdir()
     path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
     done = _run(*flags, "-m", "support.mistyped", folder, PYTHONPATH=path)

@@ -36,7 +36,7 @@ def test_a_picture_of_runs_is_drawn(tmp_path):
 
 
 def test_a_run_that_is_not_finished_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"has no config.json; give the --workdir of runs"):
+    with pytest.raises(FileNotFoundError, match=r"has no config.json; give the workdirs of runs"):
         compare.read(tmp_path)
 
 
@@ -48,5 +48,5 @@ def test_a_missing_matplotlib_names_the_extra(tmp_path, monkeypatch):
 
 def test_a_metric_that_is_not_logged_names_the_nearest(tmp_path):
     runs = [_finished(tmp_path / "byol", 0.1)]
-    with pytest.raises(ValueError, match="log no 'spreed' .did you mean spread"):
+    with pytest.raises(ValueError, match="do not log 'spreed' .did you mean spread"):
         compare.picture(runs, "spreed", str(tmp_path / "spread.svg"))

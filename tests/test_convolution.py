@@ -1,4 +1,4 @@
-"""The convolution's own gradients are XLA's, in every geometry, and in the layout a CPU is fast in."""
+"""The convolution's gradients equal XLA's in every geometry, in a layout that is fast on CPUs."""
 
 import functools
 import re
@@ -99,5 +99,5 @@ def test_every_convolution_of_a_loop_has_the_layout_that_a_cpu_is_fast_in():
 @pytest.mark.parametrize("options", [{"kernel_dilation": 2}, {"feature_group_count": 2}])
 def test_dilations_and_groups_are_refused(options):
     module = nn.Conv(4, (3, 3), conv_general_dilated=convolution.convolve, **options)
-    with pytest.raises(ValueError, match="has no dilations .* use jax.lax"):
+    with pytest.raises(ValueError, match="supports neither dilations .* use jax.lax"):
         module.init(jax.random.key(0), jnp.zeros((1, 8, 8, 4)))

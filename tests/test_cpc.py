@@ -52,14 +52,14 @@ def test_the_loss_tells_a_patch_from_all_patches_of_the_batch():
     assert patches.shape[:3] == (BATCH, 3, 3)
     rows = patches.reshape(-1, patches.shape[-1])
     for b in range(BATCH):
-        told = []
+        patch_losses = []
         for k, offset in enumerate((1, 2)):
             for i in range(3 - offset):
                 for j in range(3):
                     scores = rows @ predictions[b, k, i, j]
                     right = scores[9 * b + 3 * (i + offset) + j]
-                    told.append(special.logsumexp(scores) - right)
-        np.testing.assert_allclose(got[b], np.mean(told), rtol=1e-5)
+                    patch_losses.append(special.logsumexp(scores) - right)
+        np.testing.assert_allclose(got[b], np.mean(patch_losses), rtol=1e-5)
 
 
 def test_features_are_the_mean_over_patches():
@@ -72,5 +72,5 @@ def test_features_are_the_mean_over_patches():
 
 
 def test_an_offset_beyond_the_grid_says_how_many_rows_there_are():
-    with pytest.raises(ValueError, match=r"\[1, 2\]: the grid has 3 rows"):
+    with pytest.raises(ValueError, match=r"in \[1, 2\], since the grid has 3 rows"):
         _make(offsets=(3,)).init(jax.random.key(0), _views())

@@ -1,4 +1,4 @@
-"""Crops cut while decoding: the boxes of augment, the pixels of Pillow, from any kind of picture."""
+"""Crops cut while decoding have augment's boxes and Pillow's pixels, for every kind of image."""
 
 import io
 
@@ -90,7 +90,7 @@ def test_where_no_attempt_fits_the_box_is_central():
 
 
 def test_a_range_that_descends_is_refused():
-    with pytest.raises(ValueError, match="ascending positive pairs .*attempts 10"):
+    with pytest.raises(ValueError, match="ascending pairs of positive numbers.*attempts 10"):
         crops.random_box(np.random.default_rng(0), height=9, width=9, area=(1.0, 0.5))
 
 

@@ -43,7 +43,7 @@ def test_a_picture_beside_the_subfolders_takes_the_labels_and_is_named(tmp_path)
         _picture(tmp_path / f"in/{name}.png", len(name) + int(name[-1]))
     report = data.prepare(tmp_path / "in", tmp_path / "out")
     assert report.classes is None and report.unlabelled == ["3.png"]
-    words = "no labels, since 1 of 3 pictures are in no subfolder, such as 3.png: for labels, move"
+    words = "no labels, because 1 of 3 images are in no subfolder, such as 3.png; for labels, move"
     assert words in report.lines()[-1]
 
 
@@ -80,7 +80,7 @@ def test_an_unreadable_picture_is_named_and_left_out(tmp_path):
 
 def test_a_folder_without_images_says_what_prepare_reads(tmp_path):
     (tmp_path / "in").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"no readable pictures.*\.jpg.*IDX"):
+    with pytest.raises(FileNotFoundError, match=r"no readable training images.*\.jpg.*IDX"):
         data.prepare(tmp_path / "in", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -51,9 +51,9 @@ DAMAGES = {
 
 def _words(folder, why):
     return (
-        rf"^split 'train' of data set '{re.escape(str(folder))}' cannot be read \({why}\): a file "
-        "of it is damaged or missing. Copy the data set here again, or prepare it anew; the same "
-        r"command then goes on from the newest checkpoint\."
+        rf"^split 'train' of data set '{re.escape(str(folder))}' cannot be read \({why}\), "
+        "because a file is damaged or missing. Copy or prepare the data set again; the same "
+        r"command then continues from the newest checkpoint\."
     )
 
 

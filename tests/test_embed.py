@@ -33,9 +33,9 @@ def folder(tmp_path):
 
 BROKEN = {
     "empty.jpg": "the file is empty",
-    "text.png": "no picture that Pillow knows",
+    "text.png": "not those of an image format that Pillow can read",
     "half.png": "",
-    "many.tif": "13 channels, where the encoder takes 1",
+    "many.tif": "13 channels, but the encoder needs 1",
 }
 
 
@@ -74,8 +74,8 @@ def test_a_parquet_holds_the_same(folder, tmp_path):
     table = pyarrow.parquet.read_table(tmp_path / "out.parquet")
     np.testing.assert_array_equal(np.stack(table["features"].to_pylist()), rows.features)
     assert table["path"].to_pylist() == [p.replace("\udcff", "\\xff") for p in rows.paths]
-    told = json.loads(table.schema.metadata[b"byol_jax"])
-    assert told["unreadable"] == rows.unreadable and told["step"] == 7
+    metadata = json.loads(table.schema.metadata[b"byol_jax"])
+    assert metadata["unreadable"] == rows.unreadable and metadata["step"] == 7
 
 
 class _Killed(BaseException):
@@ -83,7 +83,7 @@ class _Killed(BaseException):
 
 
 def test_a_killed_call_goes_on_where_it_was(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(embed, "_AT_ONCE", 5)
+    monkeypatch.setattr(embed, "_MAX_IMAGES", 5)
     made, calls = small_encoders.make(), []
     whole = embed.embed(made, folder, tmp_path / "whole.npz")
     real = encoders.Encoder.__call__
@@ -118,7 +118,7 @@ def test_what_is_done_is_done_anew_for_another_encoder_or_picture(change, folder
 
 
 def test_a_part_that_was_damaged_is_done_again(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(embed, "_AT_ONCE", 5)
+    monkeypatch.setattr(embed, "_MAX_IMAGES", 5)
     made, out = small_encoders.make(), tmp_path / "out.npz"
     monkeypatch.setattr(encoders.feature_file.Parts, "remove", lambda self: None)
     rows = embed.embed(made, folder, out)
@@ -134,10 +134,10 @@ def test_where_nothing_can_be_done_says_why(folder, tmp_path):
     made = small_encoders.make()
     with pytest.raises(ValueError, match=r"must end in .npz or .parquet"):
         embed.embed(made, folder, tmp_path / "out.csv")
-    with pytest.raises(FileNotFoundError, match="give --images a folder"):
+    with pytest.raises(FileNotFoundError, match="set --images to a folder"):
         embed.embed_folder(made, tmp_path / "none")
     (tmp_path / "bare").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"has no pictures; their names end in .jpg"):
+    with pytest.raises(FileNotFoundError, match=r"contains no images; their names end in .jpg"):
         embed.embed_folder(made, tmp_path / "bare")
     (tmp_path / "out.npz").write_bytes(b"mine")
     with pytest.raises(FileExistsError, match="give another --out"):
@@ -146,10 +146,10 @@ def test_where_nothing_can_be_done_says_why(folder, tmp_path):
 
 
 def test_color_for_a_color_encoder_and_16_bits_for_one_of_16_bits(folder):
-    told = {"image_shape": (8, 8, 3), "view": {"size": 8}}
-    rows = embed.embed_folder(small_encoders.make(**told), folder)
+    options = {"image_shape": (8, 8, 3), "view": {"size": 8}}
+    rows = embed.embed_folder(small_encoders.make(**options), folder)
     assert len(rows.paths) == 21
-    assert "13 channels, where the encoder takes 3" in rows.unreadable["many.tif"]
+    assert "13 channels, but the encoder needs 3" in rows.unreadable["many.tif"]
     rows = embed.embed_folder(small_encoders.make(dtype="uint16"), folder)
     row = rows.paths.index("bytes\udcff.png")
     want = small_encoders.make()(pictures.pixels(3, 8, 8, 1)[None])

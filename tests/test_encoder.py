@@ -25,26 +25,26 @@ def _same(a, b):
 def test_a_file_gives_back_the_same_arrays_bit_for_bit(layout, tmp_path):
     made = small_encoders.make()
     file = tmp_path / "new" / "encoder.safetensors"
-    encoders.file.write(file, made.params, made.stats, made.about, layout=layout)
-    params, stats, about = encoders.file.read(file)
+    encoders.file.write(file, made.params, made.stats, made.info, layout=layout)
+    params, stats, info = encoders.file.read(file)
     _same((params, stats), (made.params, made.stats))
-    assert about == made.about
+    assert info == made.info
     assert [f.name for f in file.parent.iterdir()] == [file.name]
 
 
 def test_the_metadata_speak_plainly(tmp_path):
     made = small_encoders.make()
-    encoders.file.write(tmp_path / "x.safetensors", made.params, made.stats, made.about)
+    encoders.file.write(tmp_path / "x.safetensors", made.params, made.stats, made.info)
     with safetensors.safe_open(tmp_path / "x.safetensors", "np") as opened:
-        told = opened.metadata()
-    assert told["architecture"] == "resnet_tiny" and told["padding"] == "torch"
-    assert told["input_range"] == "[0, 1]" and told["input_mean"] == "[0.4]"
-    assert (told["method"], told["data"], told["step"]) == ("byol", "made up", "7")
+        metadata = opened.metadata()
+    assert metadata["architecture"] == "resnet_tiny" and metadata["padding"] == "torch"
+    assert metadata["input_range"] == "[0, 1]" and metadata["input_mean"] == "[0.4]"
+    assert (metadata["method"], metadata["data"], metadata["step"]) == ("byol", "made up", "7")
 
 
 def test_features_are_those_of_the_network_on_the_evaluation_view():
     made, images = small_encoders.make(), small_encoders.images(5)
-    view = jax.vmap(augment.evaluation_view(**made.about.view))
+    view = jax.vmap(augment.evaluation_view(**made.info.view))
     net = networks.ENCODERS["resnet_tiny"]()
     want, _ = net.apply(made.params, made.stats, view(images), train=False)
     got = made(images)
@@ -68,9 +68,11 @@ def test_patches_give_their_mean():
 
 
 def test_wrong_images_are_refused():
-    with pytest.raises(ValueError, match=r"images \[N, H, W, 1\] and got \[8, 8, 1\]; add an axis"):
+    with pytest.raises(
+        ValueError, match=r"shape \[N, H, W, 1\], not \[8, 8, 1\]; add a batch axis"
+    ):
         small_encoders.make()(small_encoders.images(1)[0])
-    with pytest.raises(ValueError, match=r"and got \[2, 8, 8, 3\]"):
+    with pytest.raises(ValueError, match=r"not \[2, 8, 8, 3\]"):
         small_encoders.make()(small_encoders.images(2, (8, 8, 3)))
 
 
@@ -82,7 +84,7 @@ def _umask():
 
 def test_an_encoder_is_loaded_from_a_file_or_a_workdir(tmp_path):
     made = small_encoders.make()
-    encoders.file.write(tmp_path / "encoder.safetensors", made.params, made.stats, made.about)
+    encoders.file.write(tmp_path / "encoder.safetensors", made.params, made.stats, made.info)
     assert (tmp_path / "encoder.safetensors").stat().st_mode & 0o777 == 0o666 & ~_umask()
     for place in (tmp_path, tmp_path / "encoder.safetensors"):
         loaded = byol_jax.load_encoder(place)
@@ -98,23 +100,26 @@ def test_an_encoder_is_loaded_from_a_file_or_a_workdir(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"encoder": {"name": "resnet_tiny", "padding": "same"}}, "padding 'same': where the str"),
+        (
+            {"encoder": {"name": "resnet_tiny", "padding": "same"}},
+            "padding 'same', but torchvision",
+        ),
         ({"encoder": {"name": "resnet18", "padding": "fixed"}}, "padding 'fixed'"),
-        ({"norm": "layer"}, "has batch norm, and this one layer norm"),
+        ({"norm": "layer"}, "uses layer norm, but torchvision's ResNet uses batch norm"),
         ({"patches": {"size": 4, "stride": 2}}, "trained on patches"),
     ],
 )
 def test_what_torchvision_would_compute_otherwise_is_refused(changes, words, tmp_path):
-    told, file = small_encoders.about(**changes), tmp_path / "x.safetensors"
+    info, file = small_encoders.info(**changes), tmp_path / "x.safetensors"
     with pytest.raises(ValueError, match=f"{words}.*layout 'flax'"):
-        encoders.file.write(file, {}, {}, told, layout="torchvision")
+        encoders.file.write(file, {}, {}, info, layout="torchvision")
     assert not list(tmp_path.iterdir())
 
 
 def _written(tmp_path, change=lambda metadata: None, tensors=None):
     made = small_encoders.make()
     file = tmp_path / "x.safetensors"
-    encoders.file.write(file, made.params, made.stats, made.about)
+    encoders.file.write(file, made.params, made.stats, made.info)
     with safetensors.safe_open(file, "np") as opened:
         metadata = opened.metadata()
     change(metadata)
@@ -133,25 +138,28 @@ def _about(**changes):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda m: m.clear(), "not the file of an encoder.*byol_jax import --weights"),
-        (lambda m: m.update(version="9"), "version '9'.*export it anew"),
+        (lambda m: m.clear(), "not an encoder file.*byol_jax import --weights"),
+        (lambda m: m.update(version="9"), "version '9'.*export the encoder again"),
         (lambda m: m.update(layout="keras"), "layout 'keras'"),
-        (lambda m: m.update(about="{"), "does not say what its encoder is"),
-        (lambda m: m.pop("about"), "does not say what its encoder is"),
-        (_about(colour=1), "does not say what its encoder is"),
-        (_about(image_shape=[10**9, 8, 1]), "tells of no encoder that could be"),
-        (_about(view={"size": 10**9}), "tells of no encoder that could be"),
-        (_about(view={"sise": 8}), "there is no view"),
-        (_about(encoder={"name": "vgg"}), "there is no encoder"),
-        (_about(encoder={"name": "resnet", "stages": [10**9]}), "there is no encoder"),
-        (_about(encoder={"name": "resnet", "stages": [1, 1], "depth": 3}), "there is no encoder"),
-        (_about(encoder={"name": "resnet_small"}), "another network's"),
-        (_about(encoder={"name": "resnet_tiny", "width": 10**6}), "another network's"),
-        (_about(image_shape=[8, 8, 3]), "no encoder .* for"),
-        (_about(norm="layer"), "another network's"),
-        (_about(norm="group"), "there is no encoder"),
-        (_about(patches={"size": 9, "stride": 1}), "no encoder .* for"),
-        (_about(dtype="object"), "tells of no encoder that could be"),
+        (lambda m: m.update(about="{"), "does not describe an encoder"),
+        (lambda m: m.pop("about"), "does not describe an encoder"),
+        (_about(colour=1), "does not describe an encoder"),
+        (_about(image_shape=[10**9, 8, 1]), "describes an invalid encoder"),
+        (_about(view={"size": 10**9}), "describes an invalid encoder"),
+        (_about(view={"sise": 8}), "cannot build the preprocessing of the encoder"),
+        (_about(encoder={"name": "vgg"}), "cannot build the encoder"),
+        (_about(encoder={"name": "resnet", "stages": [10**9]}), "cannot build the encoder"),
+        (
+            _about(encoder={"name": "resnet", "stages": [1, 1], "depth": 3}),
+            "cannot build the encoder",
+        ),
+        (_about(encoder={"name": "resnet_small"}), "belong to another network"),
+        (_about(encoder={"name": "resnet_tiny", "width": 10**6}), "belong to another network"),
+        (_about(image_shape=[8, 8, 3]), "cannot process images of shape"),
+        (_about(norm="layer"), "belong to another network"),
+        (_about(norm="group"), "cannot build the encoder"),
+        (_about(patches={"size": 9, "stride": 1}), "cannot process images of shape"),
+        (_about(dtype="object"), "describes an invalid encoder"),
     ],
 )
 def test_a_file_that_tells_nonsense_is_refused(change, words, tmp_path):
@@ -162,7 +170,7 @@ def test_a_file_that_tells_nonsense_is_refused(change, words, tmp_path):
 def test_arrays_of_another_shape_or_place_are_refused(tmp_path):
     ones = np.ones(2, np.float32)
     for tensors in ({"params/stem_conv/kernel": ones}, {"a": ones, "a/b": ones}, {}):
-        with pytest.raises(ValueError, match=r"another network's|below another"):
+        with pytest.raises(ValueError, match=r"belong to another network|below another"):
             encoders.load(_written(tmp_path, tensors=tensors))
 
 
@@ -170,7 +178,7 @@ def test_arrays_of_another_shape_or_place_are_refused(tmp_path):
 def test_a_truncated_file_is_refused(size, tmp_path):
     file = _written(tmp_path)
     file.write_bytes(file.read_bytes()[:size])
-    with pytest.raises(ValueError, match="no whole safetensors file"):
+    with pytest.raises(ValueError, match="not a complete safetensors file"):
         encoders.load(file)
 
 
@@ -183,6 +191,6 @@ def test_a_full_disk_leaves_the_file_before(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", full)
     made = small_encoders.make(1)
-    with pytest.raises(OSError, match="see that there is room"):
-        encoders.file.write(file, made.params, made.stats, made.about)
+    with pytest.raises(OSError, match="check the folder.*free disk space"):
+        encoders.file.write(file, made.params, made.stats, made.info)
     assert file.read_bytes() == before and len(list(tmp_path.iterdir())) == 1

@@ -11,6 +11,7 @@ import rich.console
 from scipy import optimize, special
 from sklearn import neighbors
 
+from byol_jax import evaluation
 from byol_jax.evaluation import features, knn, linear, protocols, table, tuning
 from support.clusters import CLASSES, NOISY, TIDY
 
@@ -39,7 +40,7 @@ def test_extract_keeps_the_order_and_compiles_once(batch_size):
 
 
 def test_extract_refuses_a_map_of_features():
-    with pytest.raises(ValueError, match=r"gave \[3, 2, 2\]; pool over the spatial axes"):
+    with pytest.raises(ValueError, match=r"not \[3, 2, 2\]; pool over the spatial axes"):
         features.extract(lambda images: images, np.zeros((3, 2, 2)))
 
 
@@ -189,17 +190,19 @@ def test_features_are_measured_in_the_units_of_the_training_split():
 def test_missing_labels_say_which_split_lacks_them(protocol, missing):
     splits = [None if i == missing else part for i, part in enumerate(TIDY)]
     name = "training" if missing == 1 else "test"
-    with pytest.raises(ValueError, match=f"the {name} split has none; evaluate on a data set with"):
+    with pytest.raises(
+        ValueError, match=f"the {name} split has no labels; evaluate on a data set with"
+    ):
         _evaluate(splits, protocols=[protocol])
 
 
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        (TIDY[1] - 1, r"must be in \[0, 3\) and are in \[-1, 1\]"),
-        (TIDY[1] + 1, r"are in \[1, 3\]; correct num_classes"),
-        (TIDY[1][:7], r"features \[N, F\] and labels \[N\], and has \[60, 5\] and \[7\]"),
-        (TIDY[1] / 1.0, "must be integers and are float64"),
+        (TIDY[1] - 1, r"must be in \[0, 3\), not in \[-1, 1\]"),
+        (TIDY[1] + 1, r"not in \[1, 3\]; correct num_classes"),
+        (TIDY[1][:7], r"features \[N, F\] and labels \[N\], not \[60, 5\] and \[7\]"),
+        (TIDY[1] / 1.0, "must be integers, not float64"),
     ],
 )
 def test_labels_that_cannot_be_say_why(labels, words):
@@ -210,10 +213,10 @@ def test_labels_that_cannot_be_say_why(labels, words):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"learning_rates": ()}, "must be one or more, above 0"),
-        ({"weight_decays": (-1.0,)}, "0 or above"),
+        ({"learning_rates": ()}, "learning_rates must be one or more positive numbers"),
+        ({"weight_decays": (-1.0,)}, "one or more non-negative numbers"),
         ({"epochs": 0}, r"epochs \(0\)"),
-        ({"validation_fraction": 0.0}, "takes 0 of 60"),
+        ({"validation_fraction": 0.0}, "holds out 0 of 60"),
     ],
 )
 def test_options_of_linear_that_cannot_be_say_why(options, words):
@@ -223,18 +226,27 @@ def test_options_of_linear_that_cannot_be_say_why(options, words):
 
 def test_an_unknown_protocol_names_the_known_ones():
     with pytest.raises(
-        ValueError, match="no protocol 'svm'; there are knn, linear, logistic, probe"
+        ValueError, match="unknown protocol 'svm'; the protocols are knn, linear, logistic, probe"
     ):
         _evaluate(TIDY, protocols=["svm"])
 
 
 def test_options_of_a_protocol_that_does_not_run_are_an_error():
-    with pytest.raises(ValueError, match="options for 'linear', which does not run"):
+    with pytest.raises(ValueError, match="protocol 'linear' has options but is not selected"):
         options = {"linear": {"epochs": 1}}
         _evaluate(TIDY, protocols=["knn"], options=options)
 
 
-# All protocols, and results side by side
+# The package, all protocols, and results side by side
+
+
+def test_the_package_offers_its_modules_and_functions():
+    assert dir(evaluation) == evaluation.__all__
+    for name in evaluation.__all__:
+        assert getattr(evaluation, name) is not None
+    assert evaluation.knn.knn is knn.knn and evaluation.evaluate is protocols.evaluate
+    with pytest.raises(AttributeError, match="byol_jax.evaluation has no 'svm'; it has Backbone"):
+        _ = evaluation.svm
 
 
 def test_evaluate_gives_a_row_for_each_protocol_with_its_options():

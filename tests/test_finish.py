@@ -34,8 +34,8 @@ def _restored(workdir, step=None):
 
 def test_a_run_leaves_its_encoder(workdir):
     loaded = byol_jax.load_encoder(workdir)
-    assert loaded.about.method == "moco" and loaded.about.step == 6
-    assert loaded.about.view == {"size": 8, "mean": [0.3], "std": [0.2]}
+    assert loaded.info.method == "moco" and loaded.info.step == 6
+    assert loaded.info.view == {"size": 8, "mean": [0.3], "std": [0.2]}
     state = _restored(workdir)
     for a, b in (
         (loaded.params, state.params["encoder"]),
@@ -78,7 +78,7 @@ def test_evaluation_keeps_the_record_of_the_run(workdir):
 
 def test_a_row_tells_of_what_when_and_by_what_code(workdir):
     rows = evaluate.evaluate_run(saved.load(workdir), workdir)
-    told = rows["learned"][0].settings
+    settings = rows["learned"][0].settings
     for name, value in {
         "data": "fashion_mnist_10k",
         "train_split": "train[:48]",
@@ -87,10 +87,10 @@ def test_a_row_tells_of_what_when_and_by_what_code(workdir):
         "run_seed": 0,
         "num_train": 48,
     }.items():
-        assert told[name] == value
-    assert told["commit"]
+        assert settings[name] == value
+    assert settings["commit"]
     record = json.loads((workdir / "evaluation.json").read_text())
-    assert record["accuracy"]["learned"][0]["settings"] == told
+    assert record["accuracy"]["learned"][0]["settings"] == settings
     assert record["classes"] == [str(number) for number in range(10)]
 
 
@@ -103,11 +103,11 @@ def test_other_steps_are_named(workdir, monkeypatch):
     steps = {name: found[0].settings["step"] for name, found in rows.items()}
     assert steps == {"learned": 6, "best": 4, "step 2": 2}
     config.evaluate.steps = (3,)
-    with pytest.raises(FileNotFoundError, match="no checkpoint of step 3 .* those of 2, 4, 6"):
+    with pytest.raises(FileNotFoundError, match="no checkpoint for step 3; .* for steps 2, 4, 6"):
         evaluate.evaluate_run(config, workdir)
     config.evaluate.steps = ("first",)
     with pytest.raises(
-        ValueError, match="evaluate.steps 'first' must be one of last, best, a number"
+        ValueError, match="evaluate.steps is 'first'; it must be one of last, best, a number"
     ):
         evaluate.evaluate_run(config, workdir)
 
@@ -120,7 +120,10 @@ def test_the_best_step_is_chosen_without_the_test_split(workdir):
     seen = []
 
     class Watched:
-        images, num_classes = ready.splits[0].images, 10
+        images = ready.splits[0].images
+
+        def require_labels(self):
+            return 10
 
         @property
         def labels(self):
@@ -155,8 +158,8 @@ def test_semi_writes_which_labels_it_used(workdir):
 
 def test_what_cannot_be_evaluated_is_told_before_training(tmp_path):
     for changes, words in (
-        ({"protocols": ("svm",)}, "evaluate.protocols 'svm' must be one of knn"),
-        ({"baselines": ("chance",)}, "evaluate.baselines 'chance' must be one of untrained"),
+        ({"protocols": ("svm",)}, "evaluate.protocols is 'svm'; it must be one of knn"),
+        ({"baselines": ("chance",)}, "evaluate.baselines is 'chance'; it must be one of untrained"),
     ):
         with pytest.raises(ValueError, match=words):
             train.train(runs.config_of(evaluate=changes), tmp_path / "run")
@@ -183,7 +186,7 @@ def test_an_export_has_its_card_and_loads_again(layout, workdir, tmp_path):
 def test_a_checkpoint_of_any_step_is_exported(workdir):
     config = saved.load(workdir)
     early = export.export_run(config, workdir, 2)
-    assert early.about.step == 2 and export.results_of(workdir, 2) == {}
+    assert early.info.step == 2 and export.results_of(workdir, 2) == {}
     jax.tree.map(
         np.testing.assert_array_equal, early.params, _restored(workdir, 2).params["encoder"]
     )
@@ -194,7 +197,7 @@ def test_somebodys_readme_is_not_overwritten(workdir, tmp_path):
     made = byol_jax.load_encoder(workdir)
     _, card = export.export(made, tmp_path / "net.safetensors")
     assert card.name == "net.md" and (tmp_path / "README.md").read_text() == "mine"
-    with pytest.raises(ValueError, match="end its name in .safetensors"):
+    with pytest.raises(ValueError, match="give a name that ends in .safetensors"):
         export.export(made, tmp_path / "net.pt")
     with pytest.raises(ValueError, match="unknown layout 'keras'"):
         export.export(made, tmp_path / "x", layout="keras")
@@ -213,7 +216,7 @@ def test_a_run_starts_from_a_file_of_another(workdir, tmp_path):
         np.testing.assert_array_equal, first.params["projector"], fresh.params["projector"]
     )
     config.encoder = {"name": "resnet_tiny", "stem_width": 4}
-    with pytest.raises(ValueError, match="weights to start from are another network's"):
+    with pytest.raises(ValueError, match="weights belong to another network"):
         start.prepare(config, tmp_path / "other")
 
 
@@ -247,4 +250,4 @@ def test_pictures_of_any_size_have_the_size_of_the_view():
     config = runs.config_of()
     config.evaluate.view = {"proportion": 0.875}
     method = types.SimpleNamespace(patches=None)
-    assert build_encoder.about(config, method, source, 0).image_shape == (9, 9, 1)
+    assert build_encoder.info(config, method, source, 0).image_shape == (9, 9, 1)

@@ -1,4 +1,4 @@
-"""SimCLR's numbers and BYOL's paths become our arrays, also out of TensorFlow's files and pickles."""
+"""SimCLR's and BYOL's weights become our arrays, also from TensorFlow files and pickles."""
 
 import collections
 import pickle
@@ -55,7 +55,7 @@ def test_simclrs_numbers(kind, suffix):
     named = {f"{name}{suffix}": x for name, x in _simclr(params, stats).items()}
     named[f"base_model/conv2d/kernel/Momentum{suffix}"] = np.ones(3, np.float32)
     named[f"head_contrastive/nl_0/dense/kernel{suffix}"] = np.ones((2, 2), np.float32)
-    found = names.recognise(named)
+    found = names.recognize(named)
     weights.same((found.params, found.stats), (params, stats))
     assert (found.kind, found.encoder["padding"]) == ("simclr", "fixed")
     size = {"size": 32} if kind == "small" else {"size": 224, "proportion": 0.875}
@@ -155,11 +155,13 @@ def test_bare_names_of_byol():
         for module, leaves in tree.items()
         for leaf, x in leaves.items()
     }
-    found = names.recognise(named)
+    found = names.recognize(named)
     weights.same((found.params, found.stats), (params, stats))
     named["online_params/res_net18/~/final_batchnorm/scale"] = np.ones(3, np.float32)
-    with pytest.raises(ValueError, match=r"version 1\): online_params/res_net18/~/final_batchnorm"):
-        names.recognise(named)
+    with pytest.raises(
+        ValueError, match=r"version 1\): unknown arrays online_params/res_net18/~/final_batchnorm"
+    ):
+        names.recognize(named)
 
 
 def test_a_checkpoint_that_tensorflow_wrote(tmp_path):

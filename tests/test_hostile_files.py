@@ -31,15 +31,18 @@ def _zip(**members) -> bytes:
 @pytest.mark.parametrize(
     ("member", "words"),
     [
-        (hostile.npy(hostile.ONES, shape=(10**15,)), "promises .10*. of float32 in 24 bytes"),
+        (
+            hostile.npy(hostile.ONES, shape=(10**15,)),
+            "declares the shape .10*. of float32, but has 24 bytes",
+        ),
         (hostile.npy(hostile.ONES, shape=(-6,)), "cannot be read"),
-        (hostile.npy(hostile.ONES, shape=(5,)), "in 24 bytes"),
-        (hostile.npy(hostile.ONES, shape=(0, 10**15, 10**15)), "in 24 bytes"),
+        (hostile.npy(hostile.ONES, shape=(5,)), "but has 24 bytes"),
+        (hostile.npy(hostile.ONES, shape=(0, 10**15, 10**15)), "but has 24 bytes"),
         (hostile.npy(hostile.ONES, descr="|O"), "holds Python objects"),
-        (b"\x93NUMPY\x01\x00\xff\xff{", "no header of numpy's"),
-        (b"\x93NUMPY\x01\x00\x10\x27" + b"(" * 10_000, "no header of numpy's"),
-        (b"no array", "no header of numpy's"),
-        (b"", "no header of numpy's"),
+        (b"\x93NUMPY\x01\x00\xff\xff{", "no valid numpy header"),
+        (b"\x93NUMPY\x01\x00\x10\x27" + b"(" * 10_000, "no valid numpy header"),
+        (b"no array", "no valid numpy header"),
+        (b"", "no valid numpy header"),
     ],
 )
 def test_npz_entries_that_lie_are_refused(member, words, tmp_path):
@@ -57,7 +60,7 @@ def test_a_zip_bomb_is_refused(tmp_path):
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as zipped, zipped.open("a.npy", "w") as a:
         for _ in range(100):
             a.write(bytes(2**20))
-    hostile.refused(file.getvalue(), tmp_path, "no weights do")
+    hostile.refused(file.getvalue(), tmp_path, "implausible for weights")
 
 
 def test_an_entry_unpacks_to_no_more_than_it_promises(tmp_path):
@@ -68,15 +71,17 @@ def test_an_entry_unpacks_to_no_more_than_it_promises(tmp_path):
 
 
 def test_a_file_may_promise_so_much_in_all(tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "MOST_BYTES", 100)
-    hostile.refused(_zip(a=hostile.npy(hostile.ONES)), tmp_path, "no weights do")
+    monkeypatch.setattr(archive, "MAX_BYTES", 100)
+    hostile.refused(_zip(a=hostile.npy(hostile.ONES)), tmp_path, "implausible for weights")
 
 
 def test_other_ways_to_compress_are_refused(tmp_path):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_BZIP2) as zipped:
         zipped.writestr("a.npy", hostile.npy(hostile.ONES))
-    hostile.refused(file.getvalue(), tmp_path, "compressed as numpy and torch never do")
+    hostile.refused(
+        file.getvalue(), tmp_path, "compressed with a method that numpy and torch never use"
+    )
 
 
 def test_a_name_that_is_twice_is_refused(tmp_path):
@@ -85,15 +90,15 @@ def test_a_name_that_is_twice_is_refused(tmp_path):
         warnings.simplefilter("ignore")
         zipped.writestr("a.npy", hostile.npy(hostile.ONES))
         zipped.writestr("a.npy", hostile.npy(hostile.ONES))
-    hostile.refused(file.getvalue(), tmp_path, "twice")
+    hostile.refused(file.getvalue(), tmp_path, "contains 'a.npy' twice")
 
 
 # safetensors
 
 
 def _safetensors(header, data=bytes(24), length=None) -> bytes:
-    told = json.dumps(header).encode()
-    return struct.pack("<Q", len(told) if length is None else length) + told + data
+    header_bytes = json.dumps(header).encode()
+    return struct.pack("<Q", len(header_bytes) if length is None else length) + header_bytes + data
 
 
 def _told(shape=(2, 3), offsets=(0, 24), dtype="F32"):
@@ -119,7 +124,7 @@ def _told(shape=(2, 3), offsets=(0, 24), dtype="F32"):
     ],
 )
 def test_safetensors_that_lie_are_refused(data, tmp_path):
-    hostile.refused(data, tmp_path, "no whole safetensors file")
+    hostile.refused(data, tmp_path, "not a complete safetensors file")
 
 
 # Whatever happens on the way

@@ -45,8 +45,8 @@ def test_processes_with_the_same_facts_meet_and_leave_the_port_free():
 def test_all_are_told_what_differs_and_where():
     refusals = _meet(processes.free_port(), [{"seed": 0}, {"seed": 0}, {"seed": 1, "more": "x"}])
     words = (
-        f"more is 'x' in process 2 ({HOST}) and 'absent' in process 0; seed is 1 in process 2 "
-        f"({HOST}) and 0 in process 0; start all processes with the same."
+        f"the processes differ: more is 'x' in process 2 ({HOST}) and 'absent' in process 0; seed "
+        f"is 1 in process 2 ({HOST}) and 0 in process 0. Start all of them with the same values."
     )
     for error in refusals:
         _is(error, errors.UserError, words)
@@ -55,7 +55,7 @@ def test_all_are_told_what_differs_and_where():
 def test_of_many_differences_five_are_told():
     facts = [{str(n): value for n in range(7)} for value in (0, 1)]
     error, _ = _meet(processes.free_port(), facts)
-    assert str(error).count(" in process 1 ") == 5 and "; and 2 more; start all" in str(error)
+    assert str(error).count(" in process 1 ") == 5 and "; and 2 more. Start all" in str(error)
 
 
 def test_who_does_not_come_is_named_to_all_who_did():
@@ -64,15 +64,18 @@ def test_who_does_not_come_is_named_to_all_who_did():
         _is(
             error,
             TimeoutError,
-            f"after 1 s process 1, 3 of 4 has not come, only 0 ({HOST}), 2 ({HOST}); see its log, "
-            "and start again.",
+            f"timed out after 1 s: processes 1, 3 of 4 did not connect; connected: 0 ({HOST}), 2 "
+            f"({HOST}). See the logs of all processes, then start them again.",
         )
 
 
 def test_a_process_0_that_does_not_come_is_named():
     port = processes.free_port()
     (error,) = _meet(port, [{}], ids=(1,), count=2, timeout=1)
-    words = f"after 1 s process 0 (127.0.0.1:{port}) does not answer; see its log, and start again."
+    words = (
+        f"timed out after 1 s: process 0 (127.0.0.1:{port}) does not answer. See the logs of all "
+        "processes, then start them again."
+    )
     _is(error, TimeoutError, words)
 
 
@@ -82,20 +85,23 @@ def test_a_port_that_another_program_has_is_named():
         (error,) = _meet(port, [{}], count=2, timeout=1)
     words = (
         f"process 0 cannot listen on port {port} (Address already in use); choose another "
-        "in --coordinator, on all processes."
+        "port in --coordinator for all processes."
     )
     _is(error, OSError, words)
 
 
 def test_two_with_the_same_process_id_are_named_to_all():
     refusals = _meet(processes.free_port(), [{}] * 3, ids=(0, 1, 1))
-    words = f"process 1 has come twice, from {HOST} and {HOST}; give each its own --process_id."
+    words = (
+        f"process 1 connected twice, from {HOST} and {HOST}; give each process its own "
+        "--process_id."
+    )
     for error in refusals:
         _is(error, errors.UserError, words)
 
 
 def test_who_comes_after_the_last_is_told_of_the_process_id():
-    """Process 0 has left: JAX's own service, here a server that knows no roll call, has the port."""
+    """After process 0 has left, JAX's service has the port; here it is another server."""
     with socket.create_server(("127.0.0.1", 0)) as service:
 
         def hang_up():
@@ -112,8 +118,9 @@ def test_who_comes_after_the_last_is_told_of_the_process_id():
     _is(
         error,
         TimeoutError,
-        f"after 1 s process 0 (127.0.0.1:{port}) takes no more: two may have the same "
-        "--process_id, or another program the port; see its log, and start again.",
+        f"timed out after 1 s: process 0 (127.0.0.1:{port}) accepts no more processes: two may "
+        "have the same --process_id, or another program may use the port. See the logs of all "
+        "processes, then start them again.",
     )
 
 
@@ -158,21 +165,25 @@ def test_strangers_at_the_port_change_nothing(sent):
 def test_a_coordinator_that_is_no_host_and_port_is_refused(wrong, process):
     with pytest.raises(ValueError) as found:
         hosts.connect(hosts.Place(wrong, 2, process), {}, timeout=1)
-    words = f"--coordinator={wrong} is not a host and a port, such as 10.0.0.1:9730."
+    words = f"--coordinator must be HOST:PORT, such as 10.0.0.1:9730, not {wrong!r}."
     assert str(found.value) == words
 
 
 def test_a_process_too_many_is_refused():
     with pytest.raises(ValueError) as found:
         hosts.connect(hosts.Place("127.0.0.1:1", 2, 2), {}, timeout=1)
-    assert str(found.value) == "process_id (2) must be in [0, 2), the number of processes."
+    words = "--process_id must be at least 0 and less than --num_processes (2), not 2."
+    assert str(found.value) == words
 
 
 @pytest.mark.parametrize("part", [("a:1", None, None), ("a:1", 2, None), (None, 2, 1)])
 def test_a_part_of_the_flags_is_refused(part):
     with pytest.raises(ValueError) as found:
         hosts.find(*part)
-    words = "give --coordinator, --num_processes and --process_id, or none of them."
+    words = (
+        "the flags of a run with several processes are incomplete; give --coordinator, "
+        "--num_processes and --process_id, or none of them."
+    )
     assert str(found.value) == words
     assert hosts.find("a:1", 2, 0) == ("a:1", 2, 0)
 
@@ -184,15 +195,15 @@ def test_where_no_launcher_tells_of_a_cluster_the_flags_are_asked_for(monkeypatc
     with pytest.raises(ValueError) as found:
         hosts.find(None, None, None)
     assert str(found.value) == (
-        "--distributed finds no cluster that JAX knows (SLURM, TPU, GKE, Open MPI); give "
-        "--coordinator=HOST:PORT, --num_processes and --process_id."
+        "--distributed found no cluster that JAX supports (SLURM, TPU, GKE or Open MPI); give "
+        "--coordinator=HOST:PORT, --num_processes and --process_id instead."
     )
 
 
 def test_slurm_tells_of_the_place(monkeypatch):
-    told = {"SLURM_JOB_ID": "70001", "SLURM_STEP_NODELIST": "node[3-5]", "SLURM_NTASKS": "3"}
-    told |= {"SLURM_PROCID": "2", "SLURM_LOCALID": "0", "SLURM_STEP_NUM_TASKS": "3"}
-    for name, value in told.items():
+    environment = {"SLURM_JOB_ID": "70001", "SLURM_STEP_NODELIST": "node[3-5]", "SLURM_NTASKS": "3"}
+    environment |= {"SLURM_PROCID": "2", "SLURM_LOCALID": "0", "SLURM_STEP_NUM_TASKS": "3"}
+    for name, value in environment.items():
         monkeypatch.setenv(name, value)
     address, *numbers = hosts.find(None, None, None)
     assert address.startswith("node3:") and numbers == [3, 2]
@@ -213,8 +224,8 @@ def test_two_configs_are_refused_by_the_field_and_both_values():
     configs = [tiny.get_config(), tiny.get_config()]
     configs[1].schedule.learning_rate = 0.5
     words = (
-        f"config.schedule.learning_rate is 0.5 in process 1 ({HOST}) and 0.03 in process 0; start "
-        "all processes with the same."
+        f"the processes differ: config.schedule.learning_rate is 0.5 in process 1 ({HOST}) and "
+        "0.03 in process 0. Start all of them with the same values."
     )
     for error in _command(processes.free_port(), configs):
         _is(error, errors.UserError, words)
@@ -225,27 +236,27 @@ def test_two_commits_are_refused(monkeypatch):
     monkeypatch.setattr(version, "commit", lambda: next(commits))
     one, other = _command(processes.free_port(), [tiny.get_config(), tiny.get_config()])
     assert type(one) is type(other) is errors.UserError and str(one) == str(other)
-    told = [
-        f"the code's commit is '{a}' in process 1 ({HOST}) and '{b}' in process 0; start all "
-        "processes with the same."
+    messages = [
+        f"the processes differ: the code's commit is '{a}' in process 1 ({HOST}) and '{b}' in "
+        "process 0. Start all of them with the same values."
         for a, b in (("aaaa", "bbbb+"), ("bbbb+", "aaaa"))
     ]
-    assert str(one) in told
+    assert str(one) in messages
 
 
 def test_only_errors_that_may_come_of_others_are_asked_about():
-    """The rest are told at once: the others would not answer, as they wait for this process."""
+    """Other errors are reported at once, because the other processes would not answer."""
     lost = jax.errors.JaxRuntimeError("UNKNOWN: Gloo AllGather failed: Connection closed by peer")
     unsaved = OSError("cannot save a checkpoint")
     unsaved.__cause__ = lost
     for error in (lost, unsaved, ValueError(str(lost))):  # JAX raises both kinds
-        assert hosts._comes_of_jax(error)
+        assert hosts._may_come_from_others(error)
     for error in (OSError("cannot read"), ValueError("batch_size (3)"), FloatingPointError()):
-        assert not hosts._comes_of_jax(error)
+        assert not hosts._may_come_from_others(error)
 
 
 def test_jax_is_asked_by_a_count_from_1_in_a_resumed_run_too(monkeypatch):
-    """Told before the first question it names 1, and waits for just that: any other would miss it."""
+    """JAX expects the counter to begin at 1 after a notice; it would miss any other number."""
     asked = []
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     point = "reached_preemption_sync_point"

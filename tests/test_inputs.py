@@ -97,9 +97,9 @@ def test_pictures_of_any_size_train_without_an_image_size(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"mode": "remote"}, "data.mode 'remote' must be one of auto, resident, streamed"),
-        ({"crops": "cpu"}, "data.crops 'cpu' must be one of auto, device, host"),
-        ({"mode": "resident", "crops": "host"}, "so that the host has none to crop"),
+        ({"mode": "remote"}, "data.mode is 'remote'; it must be one of auto, resident, streamed"),
+        ({"crops": "cpu"}, "data.crops is 'cpu'; it must be one of auto, device, host"),
+        ({"mode": "resident", "crops": "host"}, "so the host cannot crop them"),
     ],
 )
 def test_what_cannot_be_is_refused(options, words):
@@ -120,5 +120,7 @@ def test_what_cannot_be_is_refused(options, words):
 def test_views_that_the_host_cannot_crop_say_why(view, words):
     config = _config("fashion_mnist_10k", crops="host")
     config.views.second = {**config.views.second, **view}
-    with pytest.raises(ValueError, match=f"the host cannot crop, since {words}; set data.crops"):
+    with pytest.raises(
+        ValueError, match=f"the host cannot cut the crops because {words}; set config.data.crops"
+    ):
         _choose(config)

@@ -24,7 +24,7 @@ def test_scripts_are_well_formed(script):
 
 
 def _again(tmp_path, codes, **environment):
-    """Runs again.sh on a command that ends by these codes in turn: its code, and how often it ran."""
+    """Runs again.sh on a command with these exit codes in turn; returns its code and the runs."""
     script = f"""
     n=$(cat {tmp_path}/n 2>/dev/null || echo 0); echo $((n + 1)) > {tmp_path}/n
     codes=({" ".join(map(str, codes))}); exit "${{codes[$n]}}"
@@ -43,7 +43,7 @@ def _again(tmp_path, codes, **environment):
     ("codes", "want"),
     [
         ([0], (0, 1)),
-        ([75, 76, 137, 134, 143, 0], (0, 6)),  # told to stop, a host lost, and three signals
+        ([75, 76, 137, 134, 143, 0], (0, 6)),  # asked to stop, a host lost, and three signals
         ([1, 0], (1, 1)),  # an error would come again
         ([2, 0], (2, 1)),
         ([75, 1, 0], (1, 2)),

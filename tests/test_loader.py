@@ -83,12 +83,12 @@ def test_another_seed_has_another_order():
 
 
 def test_a_batch_larger_than_the_data_is_refused():
-    with pytest.raises(ValueError, match="larger than the 50 examples"):
+    with pytest.raises(ValueError, match="larger than the data set of 50 examples"):
         _batches(1, batch_size=51)
 
 
 def test_a_batch_that_does_not_divide_over_the_processes_names_one_that_does():
-    with pytest.raises(ValueError, match="evenly over 3 processes; try 6"):
+    with pytest.raises(ValueError, match=r"number of processes \(3\); try 6"):
         _batches(1, process_count=3)
 
 

@@ -114,7 +114,7 @@ def test_byols_constant_decay_is_the_same_at_every_step():
 
 @pytest.mark.parametrize("schedule", ["cosine", "odd"])
 def test_a_decay_schedule_that_cannot_be_says_what_to_give(schedule):
-    with pytest.raises(ValueError, match="choose 'constant', or 'cosine' and give total_steps"):
+    with pytest.raises(ValueError, match="choose 'constant', or 'cosine' with total_steps"):
         _make("byol", decay_schedule=schedule)
 
 
@@ -257,7 +257,8 @@ def test_bfloat16_keeps_simclrs_loss_and_most_of_its_gradient():
 
     (exact, gradient), (rounded, near) = map(loss_and_gradient, ("float32", "bfloat16"))
     assert 0 < abs(rounded - exact) < 0.01 * exact
-    # of so few images an eighth of the gradient's length; a wrong gradient is one length or more off
+    # For so few images the difference is an eighth of the gradient's length. A wrong gradient
+    # differs by at least its length.
     assert 0 < jnp.linalg.norm(near - gradient) < 0.25 * jnp.linalg.norm(gradient)
 
 

@@ -78,7 +78,7 @@ def test_a_counter_tells_the_end_where_there_is_no_terminal():
     with monitor.Counter(console=rich.console.Console(file=text, width=20)) as counter:
         for done in range(1, 2001):
             counter.show("reading pictures", done, 2000)
-        counter.tell("[all] done")
+        counter.print_line("[all] done")
     assert text.getvalue() == "reading pictures: 2,000 of 2,000\n[all] done\n"
 
 
@@ -90,23 +90,23 @@ def test_on_a_terminal_a_counter_is_a_bar():
     assert "7/20" in text.getvalue() and "reading pictures" in text.getvalue()
 
 
-def test_a_collapse_is_told_once():
+def test_a_collapse_warns_once():
     warning = monitor.alerts.Collapse()
     spreads = [0.09, 0.095, 0.05, 0.04, 0.03]  # before training a small spread rises
-    told = [warning(step, {"spread": spread}) for step, spread in enumerate(spreads)]
-    assert [text is None for text in told] == [True, True, False, True, True]
-    assert told[2] == (
-        "projection spread 0.05 of 1.0 at step 2: the representation is collapsing; see "
-        '"Reading the curves" in the README.'
+    warnings = [warning(step, {"spread": spread}) for step, spread in enumerate(spreads)]
+    assert [text is None for text in warnings] == [True, True, False, True, True]
+    assert warnings[2] == (
+        "the projection spread is 0.05 at step 2, out of 1.0: the representation is collapsing. "
+        "See docs/guides/curves.md."
     )
 
 
-def test_devices_that_wait_for_images_are_told_of_once():
+def test_devices_that_wait_for_images_warn_once():
     warning = monitor.alerts.Starving()
     waits = [0.9, 0.05, 0.2, 0.25, 0.3]  # the first line holds the start-up
-    told = [warning(step, {"data_wait": wait}) for step, wait in enumerate(waits)]
-    assert told[:3] == [None] * 3 and told[4] is None
-    assert "at step 3 the devices spend 25% of the time waiting for images" in told[3]
+    warnings = [warning(step, {"data_wait": wait}) for step, wait in enumerate(waits)]
+    assert warnings[:3] == [None] * 3 and warnings[4] is None
+    assert "at step 3, the devices spend 25% of the time waiting for images" in warnings[3]
 
 
 def _log(folder, **options):
@@ -116,7 +116,7 @@ def _log(folder, **options):
     )
 
 
-def test_a_step_is_told_of_when_the_next_is_on_its_way(tmp_path):
+def test_a_step_is_logged_while_the_next_one_runs(tmp_path):
     values = {"loss": 1.0, "spread": 0.5}
     with _log(tmp_path) as log:
         log(2, values, waited=0.0)
@@ -149,25 +149,28 @@ def test_metrics_that_cannot_be_written_do_not_stop_the_run(tmp_path, capsys):
         raise OSError(28, "No space left on device")
 
     with _log(tmp_path) as log:
-        log._writer.write = full
+        log._output.writer.write = full
         log(1, {"loss": 1.0, "spread": 0.5}, waited=0.0)
-    assert "no metrics of step 1 on disk: No space left on device" in capsys.readouterr().out
+    assert (
+        "the metrics of step 1 were not written to disk: No space left on device."
+        in capsys.readouterr().out
+    )
 
 
 def test_a_long_silence_is_broken_now_and_then(monkeypatch):
     monkeypatch.setattr(heartbeat, "SECONDS", 0.1)
-    told = []
-    with heartbeat.Heartbeat(told.append, step=3) as beat:
+    lines = []
+    with heartbeat.Heartbeat(lines.append, step=3) as beat:
         time.sleep(0.25)
         beat.step = 4
         time.sleep(0.15)
-    assert told[0] == "at step 3, as before" and "at step 4" in told
-    told.clear()
-    with heartbeat.Heartbeat(told.append, step=0) as beat:
+    assert lines[0] == "still at step 3" and "at step 4" in lines
+    lines.clear()
+    with heartbeat.Heartbeat(lines.append, step=0) as beat:
         for _ in range(10):
             beat.reset()
             time.sleep(0.03)
-    assert told == []
+    assert lines == []
 
 
 def test_a_silent_log_writes_nothing(tmp_path):
@@ -193,5 +196,5 @@ def test_the_summary_shows_facts_and_warnings():
 def test_leaves_are_counted_by_the_mask():
     params = {"dense": {"kernel": jnp.zeros((2, 3)), "bias": jnp.zeros(3)}}
     mask = {"dense": {"kernel": True, "bias": False}}
-    told = monitor.leaves_text(params, mask)
-    assert told == "1 arrays, 6 numbers; not: 1 arrays, 3 numbers (bias)"
+    text = monitor.leaves_text(params, mask)
+    assert text == "1 array with 6 parameters; excluded: 1 array with 3 parameters (bias)"

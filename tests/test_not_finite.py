@@ -54,7 +54,7 @@ def _same(a, b):
 def test_a_skipped_step_moves_nothing_but_the_count():
     state, step = _make(most_skipped=2)
     first, second, third, fourth = _take(state, step, [False, True, True, False])
-    assert [told for _, told in (first, second, third, fourth)] == [0, 1, 1, 0]
+    assert [skipped for _, skipped in (first, second, third, fourth)] == [0, 1, 1, 0]
     counts = {"step": np.int32(1), "skipped": np.int32(0)}
     assert _same(first[0]._replace(**counts), third[0]._replace(**counts))
     assert (int(third[0].step), int(third[0].skipped)) == (3, 2)
@@ -100,11 +100,11 @@ def _steps_with(config, picture):
 
 def test_by_default_the_run_stops_and_keeps_what_there_is_to_look_at(config, tmp_path):
     k = _steps_with(config, 17)[0]
-    words = rf"the loss \(nan\) or a gradient is not finite at step {k}\. The state before it"
+    words = rf"the loss \(nan\) or a gradient is not finite at step {k}\. The state before this"
     with pytest.raises(FloatingPointError, match=words):
         train.train(config, tmp_path)
-    told = json.loads((tmp_path / f"not_finite/step_{k}_process_0.json").read_text())
-    assert told["step"] == k and 17 in told["index"] and len(told["index"]) == 16
+    record = json.loads((tmp_path / f"not_finite/step_{k}_process_0.json").read_text())
+    assert record["step"] == k and 17 in record["index"] and len(record["index"]) == 16
     with np.load(tmp_path / f"not_finite/step_{k}_process_0.npz") as kept:
         assert all(np.isfinite(kept[name]).all() for name in kept.files)
         # It is the state of a run that ended before.

@@ -1,12 +1,13 @@
 """Fields by flag: any that a section's factory takes, in sections that are there or not."""
 
 import re
+from typing import Protocol
 
 import pytest
 from ml_collections import ConfigDict
 
 from byol_jax import errors
-from byol_jax.config import bases, check, fields, overrides
+from byol_jax.config import bases, check, fields, overrides, sections
 
 
 def _config(**flags):
@@ -73,7 +74,8 @@ def test_another_name_keeps_the_arguments_that_its_factory_takes():
     paths = [("method.capacity", "4096"), ("method.name", "moco")]
     notes = overrides.apply(config, paths)  # the name first, whatever the order of the flags
     assert config.method.to_dict() == {"name": "moco", "temperature": 0.2, "capacity": 4096}
-    assert notes == ["--config.method.name=moco: left out joint_views of the config file"]
+    words = "--config.method.name=moco removes arguments that moco does not take: joint_views"
+    assert notes == [words]
     check.check(config)
 
 
@@ -94,17 +96,21 @@ def test_another_kind_of_norm_is_a_name_too():
 @pytest.mark.parametrize(
     ("path", "text", "words"),
     [
-        ("method.x", "1", "config.method has no 'x'; it has joint_views, name, sum_directions"),
+        (
+            "method.x",
+            "1",
+            "config.method has no field 'x'; it has joint_views, name, sum_directions",
+        ),
         ("batch_size", "2.5", "config.batch_size is 2.5, of type float; it must be a whole number"),
-        ("batch_size.x", "1", "config.batch_size is no section; leave out .x"),
+        ("batch_size.x", "1", "config.batch_size is not a section; leave out .x"),
         ("", "1", "write --config.FIELD or --config.SECTION.FIELD"),
         ("method.", "1", "write --config.FIELD or --config.SECTION.FIELD"),
-        ("encoder.batch_norm", "True", "config.encoder has no 'batch_norm'"),  # the program's
-        ("nowhere.x", "1", "config has no 'nowhere'"),
+        ("encoder.batch_norm", "True", "config.encoder has no field 'batch_norm'"),  # the program's
+        ("nowhere.x", "1", "config has no field 'nowhere'"),
         (
             "evaluate.options.knnn.k",
             "3",
-            "config.evaluate.options has no 'knnn' (did you mean 'knn'",
+            "config.evaluate.options has no field 'knnn' (did you mean 'knn'",
         ),
         ("views", "3", "config.views is a section of fields"),
     ],
@@ -117,3 +123,31 @@ def test_what_is_no_field_is_refused(path, text, words):
 def test_the_default_config_lacks_only_what_a_file_fills_in():
     with pytest.raises(errors.UserError, match="config.views is empty"):
         check.check(fields.default())
+
+
+@pytest.mark.parametrize("path", fields.FIELDS)
+def test_the_reference_describes_fields_that_their_sections_take(path):
+    field = fields.FIELDS[path]
+    section, _, name = path.rpartition(".")
+    kind = sections.accepted(section, fields.default())[name]
+    if field.default is not fields.ABSENT:
+        assert sections.fits(field.default, kind)
+        assert field.default is None or type(field.default) is field.type
+    assert field.description.endswith(".") and len(field.description.splitlines()) == 1
+
+
+def test_every_field_of_the_program_is_in_the_reference():
+    config = fields.default()
+    for section in sections.CLOSED:
+        names = {f"{section}.{name}".lstrip(".") for name in sections.accepted(section, config)}
+        assert names <= set(fields.FIELDS)
+
+
+class _Activation(Protocol):
+    def __call__(self, x: float) -> float: ...
+
+
+def test_a_protocol_is_any_callable_and_no_message_names_it():
+    assert sections.fits(abs, _Activation) and not sections.fits("relu", _Activation)
+    with pytest.raises(errors.UserError, match=r"it must be a string or None\.$"):
+        sections.check_type("method.x", 3, str | _Activation | None)

@@ -1,4 +1,4 @@
-"""The page of runs: one file that asks nobody, whatever the runs are called and whatever they lack."""
+"""The report is one self-contained file, whatever the runs are called and whatever they lack."""
 
 import base64
 import hashlib
@@ -151,36 +151,52 @@ _ROW = {"protocol": "knn", "accuracy": 0.5, "settings": {}}
 
 
 @pytest.mark.parametrize(
-    ("run", "pictures", "told"),
+    ("run", "pictures", "message"),
     [
-        ({}, {"labels": [0] * 5}, "labels: 5 where there are 6 names"),
-        ({}, {"labels": [0, 1, 2, 0, 0, 0]}, "labels: 2 is not one of the 2 classes"),
+        ({}, {"labels": [0] * 5}, "labels: got 5 values for 6 names"),
+        (
+            {},
+            {"labels": [0, 1, 2, 0, 0, 0]},
+            "labels is 2, but must be at least 0 and less than 2, the number of classes",
+        ),
         ({}, {"columns": 0}, r"columns \(0\) must be 1 or more"),
         ({}, {"sprite": b"GIF89a"}, "must be an encoded WebP, JPEG or PNG"),
-        ({"map": {"pictures": 1}}, {}, "the map of one shows pictures 1, of 1 given"),
-        ({"map": {"projections": {}}}, {}, "the map of one has no projection"),
-        ({"map": {"projections": {"PCA": [[0, 0]]}}}, {}, "PCA of one: 1 where there are 6"),
+        (
+            {"map": {"pictures": 1}},
+            {},
+            "run one: map.pictures is 1, but must be at least 0 and less than 1",
+        ),
+        ({"map": {"projections": {}}}, {}, "run one: the map has no projection"),
+        ({"map": {"projections": {"PCA": [[0, 0]]}}}, {}, "run one: PCA: got 1 values for 6"),
         ({"map": {"projections": {"PCA": [[0, math.nan]] * 6}}}, {}, "are not finite"),
-        ({"map": {"neighbours": [[1, 2]] * 5}}, {}, "neighbours of one: 5 where"),
-        ({"map": {"neighbours": [[1, 6]] * 6}}, {}, "neighbours of one: 6 is not one of the 6"),
-        ({"map": {"similarities": [[0.5]] * 6}}, {}, "a row of similarities of one: 1 where"),
-        ({"metrics": [{"loss": 1.0}]}, {}, "metrics of one have a line without its step"),
+        ({"map": {"neighbours": [[1, 2]] * 5}}, {}, "run one: neighbours: got 5 values"),
+        (
+            {"map": {"neighbours": [[1, 6]] * 6}},
+            {},
+            "run one: neighbours is 6, but must be at least 0 and less than 6",
+        ),
+        (
+            {"map": {"similarities": [[0.5]] * 6}},
+            {},
+            "run one: a row of similarities: got 1 values",
+        ),
+        ({"metrics": [{"loss": 1.0}]}, {}, "run one: a line of the metrics has no step"),
         ({"preview": b"nothing"}, {}, "must be an encoded"),
         (
             {"evaluation": {"learned": [_ROW | {"confusion": [[1, 2]]}]}},
             {},
-            "a row of the confusion",
+            "run one: a row of the confusion",
         ),
         (
             {"evaluation": {"learned": [_ROW | {"confusion": [[1]], "classes": ["a", "b"]}]}},
             {},
-            "the classes of the confusion of one: 2 where there are 1 rows",
+            "run one: classes of the confusion matrix: got 2 values for 1 rows",
         ),
     ],
 )
-def test_what_does_not_fit_is_named(tmp_path, run, pictures, told):
+def test_what_does_not_fit_is_named(tmp_path, run, pictures, message):
     run = {**run, "map": _map(**run.get("map", {}))}
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         page.write(tmp_path / "page.html", [_run(**run)], [_pictures(**pictures)])
 
 

@@ -1,4 +1,4 @@
-"""An exported network in PyTorch gives our features (extra parity), and torchvision's gives them here."""
+"""An exported network gives our features in PyTorch, and torchvision's network gives them here."""
 
 import jax
 import numpy as np
@@ -32,11 +32,11 @@ def _trained(name):
     for _ in range(3):
         state, metrics = step(state, {"image": images, "index": np.arange(8, dtype=np.int32)})
     assert np.isfinite(metrics["loss"])
-    told = small_encoders.about(encoder={"name": name}, image_shape=(SIDE, SIDE, 3), view=VIEW)
+    info = small_encoders.info(encoder={"name": name}, image_shape=(SIDE, SIDE, 3), view=VIEW)
     arrays = jax.device_get((state.params["encoder"], state.stats["encoder"]))
     moved = np.abs(arrays[1]["stem_bn"]["mean"]).max()
     assert moved > 0.05, moved
-    return encoders.Encoder(*arrays, told)
+    return encoders.Encoder(*arrays, info)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
@@ -46,7 +46,7 @@ def test_torchs_network_gives_our_features(name, tmp_path):
     from safetensors import torch as safetensors_torch
 
     ours, file = _trained(name), tmp_path / "model.safetensors"
-    encoders.file.write(file, ours.params, ours.stats, ours.about, layout="torchvision")
+    encoders.file.write(file, ours.params, ours.stats, ours.info, layout="torchvision")
     tensors = safetensors_torch.load_file(file)
     model = getattr(models, name)()
     missing = model.load_state_dict(tensors, strict=False)
@@ -81,10 +81,10 @@ def _timm(name, tensors):
 def test_torchvisions_arrays_give_its_recorded_features(file):
     trace = recorded.load(file)
     meta = trace.meta
-    told = zip(meta["state_dict_names"], meta["state_dict_shapes"], strict=True)
+    named_shapes = zip(meta["state_dict_names"], meta["state_dict_shapes"], strict=True)
     tensors = {
         name: recorded_names.torchvision_weight(meta, number, name, shape)
-        for number, (name, shape) in enumerate(told)
+        for number, (name, shape) in enumerate(named_shapes)
     }
     backbone = {name: x for name, x in tensors.items() if not name.startswith("fc.")}
     params, stats = layout.from_torchvision(backbone)

@@ -1,4 +1,4 @@
-"""The peer script: its network is ours in shape, its methods learn, its results are read as ours are."""
+"""The peer script's network has our shape, its methods learn, and its results are readable."""
 
 import argparse
 import json
@@ -48,8 +48,8 @@ def test_a_few_steps_learn_and_leave_what_a_run_of_ours_does(name, tmp_path, mon
     steps = [rows[0]["settings"]["step"] for rows in found["accuracy"].values()]
     assert steps == sorted(steps) and steps[-1] == found["step"]
     assert list(found["accuracy"])[-1] == "learned"
-    about = json.loads((out / "config.json").read_text())
-    assert about["method"]["name"] in ("byol", "simclr", "moco") and "lightly" in about["peer"]
+    info = json.loads((out / "config.json").read_text())
+    assert info["method"]["name"] in ("byol", "simclr", "moco") and "lightly" in info["peer"]
 
 
 def _features(backbone, step):
@@ -59,5 +59,5 @@ def _features(backbone, step):
 
 
 def test_of_many_states_the_middle_the_last_regular_and_the_last_are_evaluated():
-    assert peer.wanted([250, 500, 750, 800]) == [500, 750, 800]
-    assert peer.wanted([250, 300]) == [250, 300] and peer.wanted([7]) == [7]
+    assert peer.steps_to_evaluate([250, 500, 750, 800]) == [500, 750, 800]
+    assert peer.steps_to_evaluate([250, 300]) == [250, 300] and peer.steps_to_evaluate([7]) == [7]

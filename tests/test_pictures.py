@@ -73,14 +73,14 @@ def _bad(folder):
     return {
         "cut.jpg": "truncated",
         "empty.jpg": "the file is empty",
-        "text.jpg": "no picture that Pillow knows",
-        "cut.tif": "a broken file (error: Error -5 while decompressing",
-        "bomb.png": "safe to open; if you trust the file, make it smaller",
-        "large.png": "safe to open; if you trust the file, make it smaller",
-        "caf\\xe9.jpg": "no picture that Pillow knows",
+        "text.jpg": "not those of an image format that Pillow can read",
+        "cut.tif": "the file is damaged (error: Error -5 while decompressing",
+        "bomb.png": "safe to open; if you trust the file, shrink it",
+        "large.png": "safe to open; if you trust the file, shrink it",
+        "caf\\xe9.jpg": "not those of an image format that Pillow can read",
         "loop.jpg": "Too many levels of symbolic links",
-        "float.tif": "float32 values have no set range",
-        "signed.tif": "int16 values have no set range",
+        "float.tif": "float32 values have no defined range",
+        "signed.tif": "int16 values have no defined range",
     }
 
 

@@ -64,19 +64,19 @@ ENTRY %main (t: f32[100,10], g: bf16[3]) -> f32[1,10] {
   %f.2 = bf16[6]{0:T(256)S(1)} fusion(%g), kind=kCustom, calls=%beside
   ROOT %f.3 = f32[1,10]{1,0:T(1,128)} fusion(%t, %zero), kind=kLoop, calls=%row, metadata={op_name="jit(f)/shard_map/a/b/c"}
 }
-"""
+"""  # noqa: E501
 
 
 def test_collectives_count_as_often_as_they_run_and_an_asynchronous_one_once():
-    found = costs.of(TEXT)
+    found = costs.analyze(TEXT)
     assert found.counts == {"all-reduce": 5, "all-gather": 1}
     assert found.sent == {"all-reduce": 5 * 2 * 3 / 4 * 40, "all-gather": (2 - 1) * 6}
 
 
 def test_only_what_is_in_memory_counts_and_of_a_slice_only_what_is_taken():
-    found = costs.of(TEXT)
+    found = costs.analyze(TEXT)
     assert found.read_and_written == 40 + 40  # a row read, a row written
-    assert found.by_place["jit(f)/shard_map/a/b/c"] == 80
+    assert found.by_scope["jit(f)/shard_map/a/b/c"] == 80
 
 
 def test_an_array_knows_its_bytes_and_where_it_is():
@@ -107,7 +107,7 @@ def test_the_operations_of_a_convolution_and_its_gradients_are_those_that_xla_co
     for f in (lambda *a: _convolve(*a, stride, padding), jax.grad(loss), jax.grad(loss, argnums=1)):
         lowered = jax.jit(f).lower(x, kernel)
         text = lowered.compiler_ir("hlo").as_hlo_text()
-        ours = costs.of(text).flops
+        ours = costs.analyze(text).flops
         np.testing.assert_allclose(ours, lowered.cost_analysis()["flops"], rtol=0.02)
 
 
@@ -117,7 +117,7 @@ def test_a_product_in_a_loop_counts_as_often_as_it_runs():
 
     lowered = jax.jit(f).lower(jnp.zeros((4, 6)), jnp.zeros((7, 6, 6)))
     text = lowered.compiler_ir("hlo").as_hlo_text()
-    assert costs.of(text).flops == 7 * 2 * 4 * 6 * 6
+    assert costs.analyze(text).flops == 7 * 2 * 4 * 6 * 6
 
 
 def test_the_roofline_is_the_slowest_of_three():
@@ -143,8 +143,8 @@ def test_the_largest_batch_is_found_to_an_eighth(most, first):
 
 def test_the_compilers_complaint_tells_the_memory_that_was_wanted():
     message = "RESOURCE_EXHAUSTED: the total memory required for HLO temporaries (200.5G) exceeds"
-    assert compiled._wanted(message) == {"temporaries": 200.5 * 2**30}
-    assert compiled._wanted("INTERNAL: something else") is None
+    assert compiled._requested_memory(message) == {"temporaries": 200.5 * 2**30}
+    assert compiled._requested_memory("INTERNAL: something else") is None
 
 
 def test_without_libtpu_the_error_names_the_extra(monkeypatch):

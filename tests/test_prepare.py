@@ -1,4 +1,4 @@
-"""`prepare` and folders: labels, splits, duplicates, and going on after an interrupt."""
+"""`prepare` and folders: labels, splits, duplicates, and resuming after an interrupt."""
 
 import os
 import struct
@@ -34,12 +34,18 @@ def test_a_csv_file_gives_the_labels(tmp_path):
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("file,label\n0.png,a\n", "has the columns file, label, and not path"),
-        ("", "has the columns \\(none\\), and not path and label"),
-        ("path,label\n0.png,a\n", "has no row for 1.png; correct"),
-        ("path,label\n0.png,a\n1.png,b\n2.png,b\n", "has no picture .* at, 2.png; correct"),
-        ("path,label\n0.png,a\n1.png,\n", "gives no label to 1.png; correct"),
-        ("path,label\n0.png,a\n0.png,b\n1.png,a\n", "gives two labels to 0.png; correct"),
+        ("file,label\n0.png,a\n", "has the columns file, label, but lacks path;"),
+        ("", "has the columns \\(none\\), but lacks path and label;"),
+        ("path,label\n0.png,a\n", "has no row for some images: 1.png; correct"),
+        (
+            "path,label\n0.png,a\n1.png,b\n2.png,b\n",
+            "names files that do not exist in .*: 2.png; correct",
+        ),
+        ("path,label\n0.png,a\n1.png,\n", "gives no label to some images: 1.png; correct"),
+        (
+            "path,label\n0.png,a\n0.png,b\n1.png,a\n",
+            "gives two labels to the same image: 0.png; correct",
+        ),
     ],
 )
 def test_a_csv_file_that_lacks_something_says_what(tmp_path, text, error):
@@ -107,20 +113,20 @@ def test_many_processes_make_what_one_makes(tmp_path, monkeypatch):
 
 
 class _Interrupt:
-    """Presses Ctrl-C once so many pictures are done; keeps what it is told."""
+    """Presses Ctrl-C after a number of images, and keeps the messages."""
 
     def __init__(self, what, after):
-        self.what, self.after, self.told = what, after, []
+        self.what, self.after, self.messages = what, after, []
 
     def show(self, what, done, total):
         if (what, done) == (self.what, self.after):
             raise KeyboardInterrupt
 
-    def tell(self, text):
-        self.told.append(text)
+    def print_line(self, text):
+        self.messages.append(text)
 
 
-@pytest.mark.parametrize("what", ["reading pictures", "writing"])
+@pytest.mark.parametrize("what", ["reading images", "writing"])
 def test_the_same_command_goes_on_after_an_interrupt(tmp_path, monkeypatch, what):
     monkeypatch.setattr(convert, "PART", 2)
     pictures.folder(tmp_path / "in", 6)
@@ -131,9 +137,9 @@ def test_the_same_command_goes_on_after_an_interrupt(tmp_path, monkeypatch, what
     monkeypatch.setattr(images, "read", lambda encoded: calls.append(1) or read(encoded))
     second = _Interrupt("never", 0)
     report = data.prepare(tmp_path / "in", tmp_path / "out", progress=second)
-    done = {"reading pictures": 4, "writing": 6}[what]
+    done = {"reading images": 4, "writing": 6}[what]
     assert report.kept == {"train": 6} and len(calls) == 6 - done
-    assert second.told == [f"going on: {done} of 6 pictures are done."]
+    assert second.messages == [f"resuming: {done} of 6 images are done."]
     assert sorted(os.listdir(tmp_path)) == ["in", "out"]
 
 
@@ -143,14 +149,14 @@ def test_another_command_or_other_pictures_start_anew(tmp_path, monkeypatch, cha
     pictures.folder(tmp_path / "in", 6)
     with pytest.raises(KeyboardInterrupt):
         data.prepare(
-            tmp_path / "in", tmp_path / "out", progress=_Interrupt("reading pictures", 4), workers=1
+            tmp_path / "in", tmp_path / "out", progress=_Interrupt("reading images", 4), workers=1
         )
     if change == "picture":
         pictures.save(tmp_path / "in/0.png", pictures.pixels(77, 6, 8, 3), compress_level=1)
     second = _Interrupt("never", 0)
     options = {"max_side": 5} if change == "option" else {}
     data.prepare(tmp_path / "in", tmp_path / "out", progress=second, **options)
-    assert len(second.told) == 1 and "starting anew" in second.told[0]
+    assert len(second.messages) == 1 and "starting from scratch" in second.messages[0]
     assert pictures.open_split(tmp_path / "out").image_shape[0] == (5 if change == "option" else 6)
     if change == "picture":
         np.testing.assert_array_equal(
@@ -161,10 +167,10 @@ def test_another_command_or_other_pictures_start_anew(tmp_path, monkeypatch, cha
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"duplicates": "drop_all"}, "it is drop or keep"),
-        ({"test_fraction": 1.5}, "give a part such as 0.1"),
+        ({"duplicates": "drop_all"}, "must be drop or keep, not 'drop_all'"),
+        ({"test_fraction": 1.5}, "must be between 0 and 1, such as 0.1, not 1.5"),
         ({"test_fraction": 0.5, "max_train": 3}, "leave out one"),
-        ({"max_side": 0}, "give at least 1"),
+        ({"max_side": 0}, "max_side must be at least 1, not 0"),
     ],
 )
 def test_a_wrong_option_says_what_it_may_be(tmp_path, options, error):
@@ -204,7 +210,7 @@ def test_a_folder_of_tfrecords_names_the_command_that_converts_it(tmp_path):
 
     (file,) = (tmp_path / "old").glob("*.tfrecord*")
     file.write_bytes(file.read_bytes()[:-9])
-    with pytest.raises(ValueError, match="is cut off; download or prepare it again"):
+    with pytest.raises(ValueError, match="is truncated; download or prepare the data set again"):
         data.prepare(tmp_path / "old", tmp_path / "again")
     assert not (tmp_path / "again").exists()
 
@@ -212,5 +218,5 @@ def test_a_folder_of_tfrecords_names_the_command_that_converts_it(tmp_path):
 def test_a_data_set_is_taken_whole_and_refuses_the_options_of_folders(tmp_path):
     header = bytes([0, 0, 8, 3]) + np.array([1, 2, 2], ">i4").tobytes()
     (tmp_path / "train-images-idx3-ubyte").write_bytes(header + bytes(4))
-    with pytest.raises(ValueError, match="is taken whole; leave out --labels"):
+    with pytest.raises(ValueError, match="is already a data set.*; leave out --labels"):
         data.prepare(tmp_path, tmp_path / "out", max_side=9)

@@ -274,9 +274,10 @@ def test_augmentation(code):
 def test_the_bottleneck_resnet_is_torchvisions(file):
     trace = recorded.load(file)
     meta = trace.meta
-    told = zip(meta["state_dict_names"], meta["state_dict_shapes"], strict=True)
+    named_shapes = zip(meta["state_dict_names"], meta["state_dict_shapes"], strict=True)
     tensors = {
-        name: names.torchvision_weight(meta, t, name, shape) for t, (name, shape) in enumerate(told)
+        name: names.torchvision_weight(meta, t, name, shape)
+        for t, (name, shape) in enumerate(named_shapes)
     }
     params, stats = names.from_torch(tensors)
     net = networks.resnet(

@@ -100,9 +100,7 @@ def test_what_is_missing_is_left_out_and_said(workdir, tmp_path, capsys):
         (workdir / "encoder.safetensors").read_bytes()
     )
     contents.write([tmp_path / "young"], tmp_path / "young.html")
-    assert (
-        "no map of features in the report: config.data: unknown data set" in capsys.readouterr().out
-    )
+    assert "The report has no feature map: config.data: unknown data set" in capsys.readouterr().out
     with pytest.raises(FileNotFoundError, match="has no config.json; give the --workdir of a run"):
         contents.write([tmp_path], tmp_path / "none.html")
 

@@ -1,4 +1,4 @@
-"""The program: resume is exact for every method, and mistakes are told before they cost."""
+"""A run resumes exactly with every method, and mistakes are reported before they cost time."""
 
 import collections
 import json
@@ -41,7 +41,8 @@ class _Killed(BaseException):
     """Not an Exception: like a kill, nothing may catch it."""
 
 
-# RAFT and MoCo v3 carry what BYOL carries, symmetric MoCo what MoCo does, the others what SimCLR or InstDisc does.
+# Their states have the structure of another method's: RAFT's and MoCo v3's of BYOL's, symmetric
+# MoCo's of MoCo's, the others' of SimCLR's or InstDisc's.
 KIN = ("raft", "mocov3", "moco symmetric", "supervised", "cpc", "instdisc exact")
 
 
@@ -88,7 +89,7 @@ def test_resident_and_streamed_data_train_the_same(workers, tmp_path):
 
 
 def test_an_unknown_data_mode_is_refused():
-    _refused("data.mode 'remote' must be one of auto, resident", data={"mode": "remote"})
+    _refused("data.mode is 'remote'; it must be one of auto, resident", data={"mode": "remote"})
 
 
 def test_the_table_stands_learned_beside_untrained_and_raw_pixels(tmp_path):
@@ -127,19 +128,20 @@ def test_several_processes_evaluate_the_last_step_alone(monkeypatch):
 
 
 def test_a_queue_smaller_than_the_batch_is_refused():
-    words = r"method.capacity 8\) is smaller than the 16 keys of a step"
+    words = r"method.capacity 8\) is smaller than the 16 keys of one step"
     _refused(words, "moco", method={"capacity": 8})
 
 
 def test_a_queue_larger_than_the_data_is_warned_of(tmp_path, capsys):
     method = {"capacity": 64}
     train.train(_config("moco", method=method), tmp_path)
-    told = " ".join(capsys.readouterr().out.split())
-    assert "warning: the queue (method.capacity 64) is larger than the data set (48)" in told
+    output = " ".join(capsys.readouterr().out.split())
+    assert "warning: the queue (method.capacity 64) is larger than the data set (48)" in output
 
 
 def test_an_unknown_method_lists_those_there_are():
-    words = "unknown method 'byoll' .did you mean 'byol'.*byol, cpc, instdisc, moco, mocov3, raft, simclr"
+    words = "unknown method 'byoll' .did you mean 'byol'"
+    words += ".*byol, cpc, instdisc, moco, mocov3, raft, simclr"
     config = _config("byol")
     config.method.name = "byoll"
     with pytest.raises(ValueError, match=words):
@@ -155,7 +157,7 @@ def test_a_method_without_a_network_that_it_needs_says_where_to_give_it():
     config = _config("simclr")
     config.projector = {}
     with pytest.raises(
-        ValueError, match="method 'simclr' needs projector: give it in the section config.projector"
+        ValueError, match="method 'simclr' needs projector; set the section config.projector"
     ):
         runs.prepare(config, "/nonexistent")
 
@@ -179,13 +181,13 @@ def test_supervision_without_labels_is_refused(tmp_path):
         Image.new("L", (8, 8), number).save(tmp_path / f"in/{number}.png")
     data.prepare(tmp_path / "in", tmp_path / "out")
     where = {"name": str(tmp_path / "out"), "train_split": "train"}
-    _refused("'supervised' needs labels and data set", "supervised", data=where)
+    _refused("'supervised' needs labels, but the data set", "supervised", data=where)
     config = _config("simclr", data=where, epochs=1)
     assert train.train(config, tmp_path / "run") == {}
     assert "probe_loss" not in _lines(tmp_path / "run")[0]
     with pytest.raises(ValueError, match="has no labels; choose"):
-        evaluate.evaluate_run(_config("simclr", data=where, epochs=1, evaluate={"protocols": ("knn",)}),
-                       tmp_path / "run")  # fmt: skip
+        config = _config("simclr", data=where, epochs=1, evaluate={"protocols": ("knn",)})
+        evaluate.evaluate_run(config, tmp_path / "run")
 
 
 def test_13_channels_of_16_bits_train_where_no_view_turns_hue(tmp_path):
@@ -195,7 +197,7 @@ def test_13_channels_of_16_bits_train_where_no_view_turns_hue(tmp_path):
     data.prepare(tmp_path / "in", tmp_path / "out")
     changes = {"data": {"name": str(tmp_path / "out"), "train_split": "train"}, "epochs": 1}
     view = {"name": "simclr_cifar", "size": 8}
-    words = r"views.first turns the hue by up to 0.1.*13 channels; set config.views.first.hue = 0"
+    words = r"views.first.hue is 0.1, .*13 channels; set config.views.first.hue = 0"
     _refused(words, "simclr", views={"first": view, "second": view}, **changes)
     view = {**view, "hue": 0.0}
     config = _config("simclr", views={"first": view, "second": view}, **changes)
@@ -205,12 +207,12 @@ def test_13_channels_of_16_bits_train_where_no_view_turns_hue(tmp_path):
 
 def test_a_mean_of_three_numbers_is_refused_where_pictures_are_grey():
     view = {**runs.VIEW, "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.2, 0.2)}
-    words = r"subtracts a mean of 3 numbers.*have 1 channels; set config.views"
+    words = r"mean has 3 numbers, but.*have 1 channels; set config.views"
     _refused(words, views={"first": runs.VIEW, "second": view})
 
 
 def test_a_missing_test_split_is_told_before_training():
-    words = "has no split 'tests'; it has .*train.*change data.train_split or data.test_split"
+    words = "has no split 'tests'; it has .*train.*Change data.train_split or data.test_split"
     _refused(words, data={"test_split": "tests"}, evaluate={"protocols": ("knn",)})
 
 
@@ -315,6 +317,6 @@ def test_prepare_tells_what_it_left_out(tmp_path):
     where = (f"--source={tmp_path / 'in'}", f"--out={tmp_path / 'out'}")
     done = _command("prepare", *where, "--max_side=4", "--labels=none")
     assert done.returncode == 0 and "unreadable: cat/bad.jpg: the file is empty\n" in done.stdout
-    assert "kept 3 train: 4 x 5 x 3 uint8, no labels\n" in done.stdout
+    assert "kept 3 train images: 4 x 5 x 3 uint8, no labels\n" in done.stdout
     again = _command("prepare", *where)
     assert again.returncode != 0 and "exists; give another --out" in again.stderr

@@ -1,4 +1,4 @@
-"""The number of processes and devices is no hyper-parameter: 1 x 4, 2 x 2 and 4 x 1 train the same."""
+"""Runs of 1 x 4, 2 x 2 and 4 x 1 processes and devices train the same network."""
 
 import json
 import os

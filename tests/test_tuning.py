@@ -135,7 +135,7 @@ def test_the_test_split_chooses_nothing():
 
 
 def test_one_device_tunes_as_four():
-    """A batch of 16 divides over the four devices here, one of 15 does not; both must learn alike."""
+    """A batch of 16 divides over the four devices, one of 15 does not; both learn alike."""
     index, how = np.arange(120), {"learning_rate": 0.5, "epochs": 1, "seed": 0}
 
     def fit():
@@ -155,11 +155,15 @@ def test_one_device_tunes_as_four():
 def test_wrong_options_say_what_there_is():
     with pytest.raises(ValueError, match="unknown recipe 'mocov1'; choose one of simclr, moco"):
         _run(finetune.probe, recipe="mocov1")
-    with pytest.raises(ValueError, match="no option 'lr'; there are learning_rates, epochs"):
+    with pytest.raises(
+        ValueError, match="unknown option 'lr'; the options are learning_rates, epochs"
+    ):
         _run(finetune.finetune, lr=1.0)
-    with pytest.raises(ValueError, match=r"must be in \(0, 1\] and is 2"):
+    with pytest.raises(ValueError, match=r"must be in \(0, 1\], not 2"):
         _run(finetune.semi, fractions=(2,), epochs=(1,))
-    with pytest.raises(ValueError, match="want as many epochs"):
+    with pytest.raises(
+        ValueError, match="3 entries for 2 fractions; give one number of epochs per fraction"
+    ):
         _run(finetune.semi, epochs=(1, 2, 3))
     with pytest.raises(ValueError, match=r"evaluate.options.knn: .*'n'"):
         subject = protocols.Subject(lambda: (np.ones((120, 2)), np.ones((60, 2))), None)

@@ -1,9 +1,10 @@
-"""Augmentation of one image, float [H, W, C] in [0, 1], any number of channels.
+"""Augmentation of one image [H, W, C] with any number of channels, float in [0, 1].
 
-Every operation is a deterministic core, `augment.blur(image, sigma=…)`, and most have a random
-wrapper, `augment.random_blur(key, image, …)`. `augment.preset` and `augment.pipeline` compose them
-into a function view(key, image), and `augment.batched(view)` takes a batch. jax.vmap does for all of
-them too, but on a CPU it computes what no key drew.
+Each operation is a deterministic function, such as `augment.blur(image, sigma=…)`. Most have a
+random form, such as `augment.random_blur(key, image, …)`. `augment.preset` and `augment.pipeline`
+compose them into a function view(key, image), and `augment.batched(view)` applies it to a batch.
+jax.vmap(view) gives the same result, but on a CPU it also computes the operations that the keys do
+not draw.
 """
 
 from byol_jax.augment.color import (

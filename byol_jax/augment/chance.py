@@ -1,4 +1,4 @@
-"""Whether a random operation happens: with a probability known when the program is traced."""
+"""Random application of an operation to an image."""
 
 from collections.abc import Callable
 
@@ -14,13 +14,25 @@ def sometimes(
     probability: float,
     change: Callable[[jax.Array], jax.Array],
 ) -> jax.Array:
-    """change(image) with the given probability, else the image itself, bit for bit.
+    """Applies an operation to an image with a given probability.
 
-    The probability is a Python number: at 0 `change` is not even traced, at 1 nothing is drawn.
-    `change` keeps shape and type. Raises ValueError when the probability is not in [0, 1].
+    At probability 1 the program contains no random draw; at probability 0 it does not contain the
+    operation.
+
+    Args:
+        key: PRNG key.
+        image: Array of any shape.
+        probability: Probability of the operation, a Python number in [0, 1].
+        change: The operation; its result has the image's shape and dtype.
+
+    Returns:
+        change(image), or exactly the image.
+
+    Raises:
+        UserError: If the probability is not in [0, 1].
     """
     if not 0 <= probability <= 1:
-        raise errors.UserError(f"a probability is in [0, 1] and came as {probability}.")
+        raise errors.UserError(f"probability must be in [0, 1], not {probability}.")
     if probability == 0:
         return image
     if probability == 1:

@@ -1,10 +1,12 @@
-"""What pixels hold: the color operations on one image, float [H, W, C] in [0, 1].
+"""Color operations on one image [H, W, C], float in [0, 1].
 
-The cores do not clip: brightness and contrast may leave [0, 1]; random_color_jitter clips after
-each. Every operation takes any number of channels; each docstring says what it then means.
+No operation clips its result: brightness and contrast can leave [0, 1], and `random_color_jitter`
+clips after each. Every operation accepts any number of channels; the docstrings say what happens if
+there are not three.
 """
 
 import functools
+import operator
 from collections.abc import Sequence
 
 import chex
@@ -14,59 +16,98 @@ import jax.numpy as jnp
 from byol_jax import errors
 from byol_jax.augment import chance
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+CIFAR_MEAN = (0.4914, 0.4822, 0.4465)
+CIFAR_STD = (0.2023, 0.1994, 0.2010)
 _LUMA = (0.2989, 0.5870, 0.1140)
 _FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0}
 
 
 def to_float(image: jax.Array) -> jax.Array:
-    """An image as float32 in [0, 1]: 8 bits over 255, 16 bits over 65535; floats as they are.
+    """Converts an image to float32; integers are scaled to [0, 1].
 
-    Raises TypeError for any other type, signed integers among them.
+    Args:
+        image: Array of any shape: uint8 is divided by 255, uint16 by 65535, and float values
+            remain.
+
+    Returns:
+        Float32 array of the same shape.
+
+    Raises:
+        TypeError: If the image has another dtype, such as a signed integer.
     """
     image = jnp.asarray(image)
     if jnp.issubdtype(image.dtype, jnp.floating):
         return image.astype(jnp.float32)
-    if image.dtype.name not in _FULL_SCALE:
-        raise TypeError(f"an image is uint8, uint16 or float and came as {image.dtype.name}.")
-    return image.astype(jnp.float32) / _FULL_SCALE[image.dtype.name]
+    dtype = image.dtype.name
+    if dtype not in _FULL_SCALE:
+        raise TypeError(f"an image must be uint8, uint16 or float, not {dtype}.")
+    return image.astype(jnp.float32) / _FULL_SCALE[dtype]
 
 
 def _channels(image: jax.Array) -> list[jax.Array]:
-    """The channels, [H, W, 1] each: slices fuse with what follows, a reduction over C does not."""
+    """Splits an image into its channels, [H, W, 1] each.
+
+    XLA fuses slices with the operations that follow, but not a reduction over C.
+    """
     chex.assert_rank(image, 3)
     return [image[..., c : c + 1] for c in range(image.shape[-1])]
 
 
 def _luma(image: jax.Array) -> jax.Array:
-    """[H, W, 1]: the weighted sum of three channels, the plain mean of any other number."""
+    """Returns the gray image [H, W, 1]: the luma of RGB, or the mean of any other channels."""
     channels = _channels(image)
     weights = _LUMA if len(channels) == 3 else (1.0 / len(channels),) * len(channels)
-    return sum(weight * channel for weight, channel in zip(weights, channels, strict=True))
+    weighted = (weight * channel for weight, channel in zip(weights, channels, strict=True))
+    return functools.reduce(operator.add, weighted)
 
 
 def _channel_means(image: jax.Array) -> jax.Array:
-    """[1, 1, C]. Summed over the rows first, whose numbers lie in a line: XLA:CPU takes 16 a time."""
+    """Returns the mean of each channel, [1, 1, C]."""
     height, width, channels = image.shape
+    # Average over the height first: XLA:CPU adds the contiguous numbers of a row 16 at once.
     columns = jnp.mean(image.reshape(height, width * channels), axis=0)
     return jnp.mean(columns.reshape(1, width, channels), axis=1, keepdims=True)
 
 
 def add_brightness(image: jax.Array, *, delta: jax.Array | float) -> jax.Array:
-    """image + delta, for any channels (BYOL, SimCLR's first version)."""
+    """Adds a constant to an image, as BYOL and the first version of SimCLR's code do.
+
+    Args:
+        image: Image [H, W, C] with any number of channels.
+        delta: The constant, a number or a scalar.
+
+    Returns:
+        Image [H, W, C], not clipped.
+    """
     return image + delta
 
 
 def scale_brightness(image: jax.Array, *, factor: jax.Array | float) -> jax.Array:
-    """image * factor, for any channels (torchvision, SimCLR's second version)."""
+    """Multiplies an image by a factor, as torchvision and the second version of SimCLR's code do.
+
+    Args:
+        image: Image [H, W, C] with any number of channels.
+        factor: The factor, a number or a scalar, at least 0.
+
+    Returns:
+        Image [H, W, C], not clipped.
+    """
     return image * factor
 
 
 def contrast(image: jax.Array, *, factor: jax.Array | float, per_channel: bool = True) -> jax.Array:
-    """Moves an image [H, W, C] away from its mean by `factor`; 0 leaves only the mean.
+    """Scales the contrast of an image: mean + factor * (image - mean).
 
-    The mean is each channel's own (TensorFlow, BYOL), or that of the grayscale image (torchvision).
+    Args:
+        image: Image [H, W, C] with any number of channels.
+        factor: A number or a scalar, at least 0: 0 leaves only the mean, 1 changes nothing.
+        per_channel: True uses each channel's own mean (TensorFlow, BYOL); False uses the mean of
+            the gray image (torchvision).
+
+    Returns:
+        Image [H, W, C], not clipped.
     """
     mean = _channel_means(image)
     mean = mean if per_channel else _luma(mean)
@@ -74,17 +115,23 @@ def contrast(image: jax.Array, *, factor: jax.Array | float, per_channel: bool =
 
 
 def saturation(image: jax.Array, *, factor: jax.Array | float, hsv: bool = True) -> jax.Array:
-    """Moves the channels of an image [H, W, C] away from their grey by `factor`; 0 leaves the grey.
+    """Scales the saturation of an image: gray + factor * (image - gray).
 
-    hsv: the grey is the largest channel, and full saturation is the limit, where the smallest
-    channel meets 0: scaling S in HSV (TensorFlow, BYOL). Otherwise it is the grayscale image,
-    without a limit (torchvision). Both hold for any channels; with one nothing changes.
+    Args:
+        image: Image [H, W, C]; one channel is returned unchanged.
+        factor: A number or a scalar, at least 0: 0 leaves only gray, 1 changes nothing.
+        hsv: True scales S in HSV space (TensorFlow, BYOL): gray is the largest channel, and the
+            saturation stops growing when the smallest channel is 0. False uses the gray image,
+            without a limit (torchvision). Both are defined for any number of channels.
+
+    Returns:
+        Image [H, W, C], not clipped.
     """
     if image.shape[-1] == 1:
         return image
     if not hsv:
-        grey = _luma(image)
-        return grey + factor * (image - grey)
+        gray = _luma(image)
+        return gray + factor * (image - gray)
     value = functools.reduce(jnp.maximum, _channels(image))
     chroma = value - functools.reduce(jnp.minimum, _channels(image))
     limit = value / jnp.maximum(chroma, jnp.finfo(image.dtype).tiny)
@@ -92,9 +139,14 @@ def saturation(image: jax.Array, *, factor: jax.Array | float, hsv: bool = True)
 
 
 def hue(image: jax.Array, *, delta: jax.Array | float) -> jax.Array:
-    """Turns the hue of an image [H, W, 3] by delta turns of the HSV circle; 1 is a full turn.
+    """Rotates the hue of an RGB image in HSV space.
 
-    With other than three channels there is no hue: the image itself.
+    Args:
+        image: Image [H, W, 3]; any other number of channels is returned unchanged.
+        delta: The rotation in turns, a number or a scalar; 1 is the full circle.
+
+    Returns:
+        Image [H, W, C].
     """
     if image.shape[-1] != 3:
         return image
@@ -104,17 +156,22 @@ def hue(image: jax.Array, *, delta: jax.Array | float) -> jax.Array:
     scale = 1.0 / jnp.where(chroma > 0, chroma, 1.0)
     from_green = jnp.where(value == green, 2.0 + (blue - red) * scale, 4.0 + (red - green) * scale)
     sixths = jnp.where(value == red, (green - blue) * scale, from_green)  # in [-1, 5]
-    # Red, green and blue read one trapezoid of the hue, each a third of the circle further on.
+    # All three channels are the same trapezoid function of the hue, shifted by thirds of a turn.
     thirds = jnp.array([5.0, 3.0, 1.0], image.dtype)[None, None, :]
     turned = (sixths + thirds) / 6.0 + delta
-    place = 6.0 * (turned - jnp.floor(turned))  # in [0, 6]
-    return value - chroma * jnp.clip(jnp.minimum(place, 4.0 - place), 0.0, 1.0)
+    position = 6.0 * (turned - jnp.floor(turned))  # in [0, 6]
+    return value - chroma * jnp.clip(jnp.minimum(position, 4.0 - position), 0.0, 1.0)
 
 
 def grayscale(image: jax.Array) -> jax.Array:
-    """An image [H, W, C] with every channel set to its grey, .2989 R + .5870 G + .1140 B.
+    """Sets every channel of an image to the gray value, 0.2989 R + 0.5870 G + 0.1140 B.
 
-    One channel stays as it is; any other number but three gets the plain mean of all.
+    Args:
+        image: Image [H, W, C]. One channel is returned unchanged; if C is neither 1 nor 3, the gray
+            value is the mean of the channels.
+
+    Returns:
+        Image [H, W, C].
     """
     if image.shape[-1] == 1:
         return image
@@ -122,33 +179,80 @@ def grayscale(image: jax.Array) -> jax.Array:
 
 
 def random_grayscale(key: jax.Array, image: jax.Array, *, probability: float = 0.2) -> jax.Array:
-    """grayscale(image) with the given probability."""
+    """Converts an image to gray with a given probability.
+
+    Args:
+        key: PRNG key.
+        image: Image [H, W, C] with any number of channels; see `grayscale`.
+        probability: Probability in [0, 1], a Python number.
+
+    Returns:
+        Image [H, W, C].
+
+    Raises:
+        UserError: If the probability is not in [0, 1].
+    """
     return chance.sometimes(key, image, probability=probability, change=grayscale)
 
 
 def solarize(image: jax.Array, *, threshold: float = 0.5) -> jax.Array:
-    """Inverts every value at or above the threshold: 1 - value; for any channels."""
+    """Inverts the values of an image at or above a threshold: 1 - value.
+
+    Args:
+        image: Image [H, W, C] with any number of channels.
+        threshold: The smallest value to invert.
+
+    Returns:
+        Image [H, W, C].
+    """
     return jnp.where(image < threshold, image, 1.0 - image)
 
 
 def random_solarize(
     key: jax.Array, image: jax.Array, *, probability: float = 0.2, threshold: float = 0.5
 ) -> jax.Array:
-    """solarize(image) with the given probability."""
+    """Solarizes an image with a given probability.
+
+    Args:
+        key: PRNG key.
+        image: Image [H, W, C] with any number of channels.
+        probability: Probability in [0, 1], a Python number.
+        threshold: The smallest value to invert.
+
+    Returns:
+        Image [H, W, C].
+
+    Raises:
+        UserError: If the probability is not in [0, 1].
+    """
     change = functools.partial(solarize, threshold=threshold)
     return chance.sometimes(key, image, probability=probability, change=change)
 
 
 def normalize(image: jax.Array, *, mean: Sequence[float], std: Sequence[float]) -> jax.Array:
-    """(image - mean) / std for an image [H, W, C], a number per channel, or one for all.
+    """Subtracts a mean from an image and divides by a standard deviation, for each channel.
 
-    Raises ValueError when there are neither 1 nor C numbers.
+    Args:
+        image: Image [H, W, C].
+        mean: C numbers, or one for all channels.
+        std: As many numbers as `mean`.
+
+    Returns:
+        Image [H, W, C].
+
+    Raises:
+        UserError: If mean and std have neither 1 nor C numbers.
     """
     chex.assert_rank(image, 3)
-    if len(mean) != len(std) or len(mean) not in (1, image.shape[-1]):
+    num_channels = image.shape[-1]
+    num_means = len(mean)
+    num_stds = len(std)
+    if num_means != num_stds or num_means not in (1, num_channels):
         raise errors.UserError(
-            f"mean ({len(mean)} numbers) and std ({len(std)}) must have 1 or {image.shape[-1]}"
-            " numbers, the image's channels; give those of your data, or None to leave it out."
+            f"mean has {num_means} numbers and std has {num_stds}, but the image has "
+            f"{num_channels} channels; give 1 or {num_channels} numbers for each, or None for both "
+            "to skip normalization."
         )
-    mean, std = (jnp.array(x, image.dtype)[None, None, :] for x in (mean, std))
-    return (image - mean) / std
+    centers = jnp.array(mean, image.dtype)[None, None, :]
+    scales = jnp.array(std, image.dtype)[None, None, :]
+    return (image - centers) / scales

@@ -1,6 +1,7 @@
 """Gaussian blur of one image [H, W, C]."""
 
 import functools
+import operator
 from collections.abc import Sequence
 
 import chex
@@ -14,40 +15,59 @@ _PAD_MODES = {"same": "constant", "edge": "edge", "reflect": "reflect"}
 
 
 def tenth_of(height: int) -> int:
-    """BYOL's and SimCLR's kernel size: a tenth of the image's height, made odd (224: 23, 32: 3)."""
+    """Returns the blur kernel size of BYOL and SimCLR: a tenth of the image height, made odd.
+
+    Args:
+        height: Height of the image in pixels.
+
+    Returns:
+        An odd number: 23 for 224 pixels, 3 for 32.
+    """
     return height // 20 * 2 + 1
 
 
 def _filter(image, weights, axis, padding):
-    """The weighted sum of the image's shifts along one axis; weights are [odd]."""
-    radius, length = len(weights) // 2, image.shape[axis]
+    """Convolves the image along one axis with weights [K], where K is odd."""
+    radius = len(weights) // 2
+    length = image.shape[axis]
     margins = [(radius, radius) if a == axis else (0, 0) for a in range(3)]
-    # Each pixel is read once per tap; without barriers XLA:CPU also computes it once per tap.
+    # Each tap reads every pixel. Without barriers, XLA:CPU would recompute them for each tap.
     padded = jnp.pad(jax.lax.optimization_barrier(image), margins, mode=_PAD_MODES[padding])
     padded = jax.lax.optimization_barrier(padded)
     shifts = (jax.lax.slice_in_dim(padded, i, i + length, axis=axis) for i in range(len(weights)))
-    return sum(weight * shift for weight, shift in zip(weights, shifts, strict=True))
+    weighted = (weight * shift for weight, shift in zip(weights, shifts, strict=True))
+    return functools.reduce(operator.add, weighted)
 
 
 def blur(
     image: jax.Array, *, sigma: jax.Array | float, kernel_size: int, padding: str = "same"
 ) -> jax.Array:
-    """Blurs each channel of an image [H, W, C] with a Gaussian of `sigma` pixels, axis by axis.
+    """Blurs each channel of an image with a Gaussian kernel.
 
-    The kernel has kernel_size taps, an odd Python number, and sums to 1 whatever sigma cuts off.
-    Beyond the border there is 0 for padding "same" (TensorFlow's SAME; BYOL and SimCLR), the last
-    pixel for "edge" (Pillow; MoCo), the mirrored image for "reflect" (torchvision).
+    The kernel is cut off at its size and scaled to sum to 1.
 
-    Raises ValueError when kernel_size is even or below 1, or for another padding.
+    Args:
+        image: Image [H, W, C] with any number of channels.
+        sigma: Standard deviation of the Gaussian in pixels, a number or a scalar, above 0.
+        kernel_size: Side of the kernel in pixels, an odd Python number.
+        padding: Values beyond the border: "same" means 0, as TensorFlow's SAME (BYOL, SimCLR);
+            "edge" repeats the last pixel (Pillow, MoCo); "reflect" mirrors the image (torchvision).
+
+    Returns:
+        Image [H, W, C].
+
+    Raises:
+        UserError: If kernel_size is even or below 1, or the padding is unknown.
     """
     chex.assert_rank(image, 3)
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise errors.UserError(f"kernel_size ({kernel_size}) must be odd and at least 1.")
     if padding not in _PAD_MODES:
-        raise errors.UserError(f"padding ({padding!r}) must be one of {', '.join(_PAD_MODES)}.")
+        choices = ", ".join(_PAD_MODES)
+        raise errors.UserError(f"padding ({padding!r}) must be one of {choices}.")
     offsets = jnp.arange(kernel_size, dtype=jnp.float32) - kernel_size // 2
     weights = jax.nn.softmax(-0.5 * (offsets / sigma) ** 2)
-    for axis in (0, 1):
+    for axis in (0, 1):  # a Gaussian is separable
         image = _filter(image, weights, axis, padding)
     return image
 
@@ -61,16 +81,29 @@ def random_blur(
     kernel_size: int | None = None,
     padding: str = "same",
 ) -> jax.Array:
-    """Blurs an image [H, W, C] with the given probability, sigma uniform in its range.
+    """Blurs an image with a given probability and a random sigma.
 
-    kernel_size None is a tenth of the height, made odd (BYOL, SimCLR): nothing below 20 pixels.
-    Pillow's blur, MoCo's, has no fixed size: 13 taps hold all it reaches at sigma 2.
+    Args:
+        key: PRNG key.
+        image: Image [H, W, C] with any number of channels.
+        sigma: Range (low, high) of the uniform standard deviation, in pixels.
+        probability: Probability in [0, 1], a Python number.
+        kernel_size: Side of the kernel in pixels, odd. None takes a tenth of the image height, made
+            odd (BYOL, SimCLR), which does not blur images below 20 pixels. Pillow's blur (MoCo) has
+            no fixed size; 13 contains all of it up to sigma 2.
+        padding: Values beyond the border, as in `blur`.
+
+    Returns:
+        Image [H, W, C].
+
+    Raises:
+        UserError: If the probability is not in [0, 1], or as in `blur`.
     """
     chex.assert_rank(image, 3)
-    taps = tenth_of(image.shape[0]) if kernel_size is None else kernel_size
-    if taps == 1:
+    size = tenth_of(image.shape[0]) if kernel_size is None else kernel_size
+    if size == 1:
         return image
-    happens, draw = jax.random.split(key)
-    drawn = jax.random.uniform(draw, minval=sigma[0], maxval=sigma[1])
-    change = functools.partial(blur, sigma=drawn, kernel_size=taps, padding=padding)
-    return chance.sometimes(happens, image, probability=probability, change=change)
+    chance_key, sigma_key = jax.random.split(key)
+    drawn_sigma = jax.random.uniform(sigma_key, minval=sigma[0], maxval=sigma[1])
+    change = functools.partial(blur, sigma=drawn_sigma, kernel_size=size, padding=padding)
+    return chance.sometimes(chance_key, image, probability=probability, change=change)

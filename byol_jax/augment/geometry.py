@@ -1,15 +1,18 @@
-"""Where pixels come from: crops, resizing and flips of one image [H, W, C].
+"""Cropping, resizing and flipping of one image [H, W, C].
 
-Resizing samples at half-pixel centers with a kernel that is cut off at the edges of the box and
-scaled to sum to 1, as TensorFlow's and Pillow's are. An axis is a small matrix product, so that an
-accelerator sees no gather; on a CPU it is the few pixels that a sample is made of. The cubic kernel is Keys' with a = -0.5, which is that of
-TensorFlow 2's bicubic (BYOL, SimCLR) and of Pillow and torchvision where they antialias; without
-antialias PyTorch takes a = -0.75, which no system here uses.
+Resizing samples at half-pixel centers. As in TensorFlow and Pillow, the kernel is cut off at the
+edges of the box and scaled to sum to 1. On an accelerator, resizing an axis is a small matrix
+product; on a CPU, it gathers the few pixels of each sample.
+
+The bicubic kernel is Keys' with a = -0.5, which TensorFlow 2 uses (BYOL, SimCLR), and also Pillow
+and torchvision with antialiasing. Without antialiasing PyTorch uses a = -0.75, which none of the
+methods needs.
 """
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import chex
 import jax
@@ -30,59 +33,87 @@ def _keys_cubic(x: jax.Array) -> jax.Array:
     return jnp.where(x < 1.0, near, jnp.where(x < 2.0, far, 0.0))
 
 
-_KERNELS = {"bilinear": (_triangle, 1), "bicubic": (_keys_cubic, 2)}  # and how far it reaches
+class _Kernel(NamedTuple):
+    weight: Callable[[jax.Array], jax.Array]  # from a pixel's distance to its weight
+    radius: int  # the weight is 0 beyond this distance
 
 
-def _spacing(start, length, num_out, antialias):
-    """The centers [out, 1] of num_out samples of `length` pixels, and the kernel's width."""
+_KERNELS = {"bilinear": _Kernel(_triangle, 1), "bicubic": _Kernel(_keys_cubic, 2)}
+
+
+def _sample_positions(start, length, num_out, antialias):
+    """Returns the centers [num_out, 1] of evenly spaced samples, and the width of the kernel."""
     step = length / num_out
     centers = start + (jnp.arange(num_out, dtype=jnp.float32)[:, None] + 0.5) * step
     return centers, jnp.maximum(step, 1.0) if antialias else 1.0
 
 
-def _weights(pixels, start, length, *, num_out, method, antialias):
-    """The weights [out, P], summing to 1, of the pixels numbered int32 [out or 1, P]."""
-    centers, width = _spacing(start, length, num_out, antialias)
+def _sample_weights(pixels, start, length, *, num_out, method, antialias):
+    """Returns the weights [num_out, P] of P pixels in each of num_out samples."""
+    centers, width = _sample_positions(start, length, num_out, antialias)
     pixels = pixels.astype(jnp.float32)
-    weights = _KERNELS[method][0]((pixels + 0.5 - centers) / width)
+    weights = _KERNELS[method].weight((pixels + 0.5 - centers) / width)
     inside = (pixels + 1.0 > start) & (pixels < start + length)
     weights = jnp.where(inside, weights, 0.0)
     return weights / jnp.sum(weights, axis=1, keepdims=True)
 
 
-def _by_matrix(image, start, length, *, axis, **how):
-    """Samples `length` pixels from `start` on along an axis, with a product by [out, in]."""
+def _resample_by_matrix(image, start, length, *, axis, num_out, method, antialias):
+    """Resizes a range of pixels along one axis, by a matrix product."""
     pixels = jnp.arange(image.shape[axis], dtype=jnp.int32)[None, :]
-    weights = _weights(pixels, start, length, **how)
-    # Accelerators would round the pixels to 8 bits of mantissa at the default precision.
+    weights = _sample_weights(
+        pixels, start, length, num_out=num_out, method=method, antialias=antialias
+    )
+    # At the default precision, accelerators would round the pixels to 8 bits of mantissa.
     exact = jax.lax.Precision.HIGHEST
     return jnp.moveaxis(jnp.tensordot(weights, image, (1, axis), precision=exact), 0, axis)
 
 
-def _by_taps(image, start, length, *, axis, num_out, method, antialias):
-    """The same by gathering the few pixels, one after the other, which a sample is made of."""
-    centers, width = _spacing(start, length, num_out, antialias)
-    reach, num_in = _KERNELS[method][1], image.shape[axis]
-    num_taps = math.ceil(2 * reach * (max(num_in / num_out, 1.0) if antialias else 1.0))
-    first = jnp.floor(centers - reach * width + 0.5).astype(jnp.int32)
+def _resample_by_taps(image, start, length, *, axis, num_out, method, antialias):
+    """Resizes a range of pixels along one axis, by gathering the few pixels of each sample."""
+    centers, width = _sample_positions(start, length, num_out, antialias)
+    radius = _KERNELS[method].radius
+    num_in = image.shape[axis]
+    num_taps = math.ceil(2 * radius * (max(num_in / num_out, 1.0) if antialias else 1.0))
+    first = jnp.floor(centers - radius * width + 0.5).astype(jnp.int32)
     pixels = first + jnp.arange(num_taps, dtype=jnp.int32)[None, :]
-    how = {"num_out": num_out, "method": method, "antialias": antialias}
-    weights = _weights(pixels, start, length, **how)
+    weights = _sample_weights(
+        pixels, start, length, num_out=num_out, method=method, antialias=antialias
+    )
+    weight_shape = [num_out if a == axis else 1 for a in range(3)]
+    out_shape = [num_out if a == axis else side for a, side in enumerate(image.shape)]
 
     def add(total, tap):
-        numbers, factors = tap
-        shape = [num_out if a == axis else 1 for a in range(3)]
-        read = jnp.take(image, numbers, axis=axis, mode="clip")
-        return total + factors.reshape(shape) * read, None
+        tap_pixels, tap_weights = tap
+        values = jnp.take(image, tap_pixels, axis=axis, mode="clip")
+        return total + tap_weights.reshape(weight_shape) * values, None
 
-    shape = [num_out if a == axis else side for a, side in enumerate(image.shape)]
-    # A loop, since XLA:CPU would fuse two unrolled axes and gather taps x taps for every pixel.
-    return jax.lax.scan(add, jnp.zeros(shape, image.dtype), (pixels.T, weights.T))[0]
+    # A loop: XLA:CPU would fuse two unrolled axes, and gather taps x taps pixels for each output.
+    start_sum = jnp.zeros(out_shape, image.dtype)
+    resampled, _ = jax.lax.scan(add, start_sum, (pixels.T, weights.T))
+    return resampled
+
+
+def _resample(image, start, length, **options):
+    """Resizes a range of pixels along one axis, with the fastest method on each platform."""
+    by_taps = functools.partial(_resample_by_taps, **options)
+    by_matrix = functools.partial(_resample_by_matrix, **options)
+    return jax.lax.platform_dependent(image, start, length, cpu=by_taps, default=by_matrix)
 
 
 def height_and_width(size: int | Sequence[int]) -> tuple[int, int]:
-    """(h, w) from a size given as h = w or as (h, w)."""
-    return (size, size) if isinstance(size, int) else tuple(size)
+    """Expands an image size to a pair (height, width).
+
+    Args:
+        size: One number for both, or a pair (height, width).
+
+    Returns:
+        The height and the width in pixels.
+    """
+    if isinstance(size, int):
+        return size, size
+    height, width = size
+    return height, width
 
 
 def crop_and_resize(
@@ -93,24 +124,41 @@ def crop_and_resize(
     method: str = "bilinear",
     antialias: bool = False,
 ) -> jax.Array:
-    """Resizes what a box of the image shows to `size`: [h, w, C], from an image float [H, W, C].
+    """Crops a box from an image and resizes it.
 
-    box is (top, left, height, width) in pixels, int or float [4], inside the image; no pixel
-    outside it is read, as if the crop came first. size is h = w or (h, w). antialias widens the
-    kernel where the box shrinks. Bicubic overshoots; its result is clipped to [0, 1].
+    No pixel outside the box affects the result. Bicubic resampling overshoots; its result is
+    clipped to [0, 1].
 
-    Raises ValueError for a method other than "bilinear" and "bicubic".
+    Args:
+        image: Image [H, W, C] with any number of channels, float in [0, 1].
+        box: The box (top, left, height, width) in pixels, inside the image; an int or float array
+            [4].
+        size: Size of the result, h for both sides or (h, w).
+        method: "bilinear" or "bicubic".
+        antialias: True widens the kernel if the box shrinks.
+
+    Returns:
+        Image [h, w, C].
+
+    Raises:
+        UserError: If the method is unknown.
     """
     chex.assert_rank(image, 3)
     if method not in _KERNELS:
-        raise errors.UserError(f"method ({method!r}) must be one of {', '.join(_KERNELS)}.")
+        choices = ", ".join(_KERNELS)
+        raise errors.UserError(f"method ({method!r}) must be one of {choices}.")
     box = jnp.asarray(box).astype(jnp.float32)
     chex.assert_shape(box, (4,))
     for axis, num_out in enumerate(height_and_width(size)):
-        how = {"axis": axis, "num_out": num_out, "method": method, "antialias": antialias}
-        by_taps, by_matrix = (functools.partial(f, **how) for f in (_by_taps, _by_matrix))
-        place = (image, box[axis], box[axis + 2])
-        image = jax.lax.platform_dependent(*place, cpu=by_taps, default=by_matrix)
+        image = _resample(
+            image,
+            box[axis],
+            box[axis + 2],
+            axis=axis,
+            num_out=num_out,
+            method=method,
+            antialias=antialias,
+        )
     return jnp.clip(image, 0.0, 1.0) if method == "bicubic" else image
 
 
@@ -121,7 +169,20 @@ def resize(
     method: str = "bilinear",
     antialias: bool = False,
 ) -> jax.Array:
-    """Resizes an image [H, W, C] to `size`, h = w or (h, w); the same bits if it has it already."""
+    """Resizes an image, unless it has the right size already.
+
+    Args:
+        image: Image [H, W, C] with any number of channels, float in [0, 1].
+        size: Size of the result, h for both sides or (h, w).
+        method: "bilinear" or "bicubic".
+        antialias: True widens the kernel if the image shrinks.
+
+    Returns:
+        Image [h, w, C].
+
+    Raises:
+        UserError: If the method is unknown and the image does not have the size.
+    """
     chex.assert_rank(image, 3)
     if image.shape[:2] == height_and_width(size):
         return image
@@ -130,32 +191,46 @@ def resize(
 
 
 def center_crop(image: jax.Array, *, size: int | Sequence[int]) -> jax.Array:
-    """The middle of an image [H, W, C], unscaled: [h, w, C] for size h = w or (h, w).
+    """Crops the center of an image, without resizing.
 
-    Where the margin is odd, the smaller half is above and to the left. Raises ValueError when the
-    image is smaller.
+    If a margin is odd, its smaller half is above or to the left.
+
+    Args:
+        image: Image [H, W, C].
+        size: Size of the crop, h for both sides or (h, w).
+
+    Returns:
+        Image [h, w, C].
+
+    Raises:
+        UserError: If the image is smaller than the crop.
     """
     chex.assert_rank(image, 3)
+    image_height, image_width = image.shape[:2]
     height, width = height_and_width(size)
-    if height > image.shape[0] or width > image.shape[1]:
+    if height > image_height or width > image_width:
         raise errors.UserError(
-            f"a crop of {height} x {width} is larger than {image.shape[:2]}; resize."
+            f"a center crop of {height} x {width} pixels is larger than the image, "
+            f"{image_height} x {image_width}; resize the image first."
         )
-    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    top = (image_height - height) // 2
+    left = (image_width - width) // 2
     return image[top : top + height, left : left + width]
 
 
 def _central_box(height: int, width: int, ratio: Sequence[float]) -> tuple[int, int]:
-    """The height and width of the largest box with a ratio (width / height) in range."""
+    """Returns the size of the largest box whose ratio (width / height) is in a given range."""
     clamped = min(max(width / height, ratio[0]), ratio[1])
     return min(height, round(width / clamped)), min(width, round(height * clamped))
 
 
-def _draw_sides(key, pixels, area, ratio, attempts):
-    """The heights and widths, int32 [attempts] each, of random boxes in an image of `pixels`."""
+def _draw_sides(key, num_pixels, area, ratio, attempts):
+    """Draws the heights and widths of random boxes, int32 [attempts] each."""
     area_key, ratio_key = jax.random.split(key)
-    areas = pixels * jax.random.uniform(area_key, (attempts,), minval=area[0], maxval=area[1])
-    low, high = math.log(ratio[0]), math.log(ratio[1])
+    shares = jax.random.uniform(area_key, (attempts,), minval=area[0], maxval=area[1])
+    areas = num_pixels * shares
+    low = math.log(ratio[0])
+    high = math.log(ratio[1])
     ratios = jnp.exp(jax.random.uniform(ratio_key, (attempts,), minval=low, maxval=high))
     sides = (jnp.sqrt(areas / ratios), jnp.sqrt(areas * ratios))
     return tuple(jnp.maximum(jnp.round(side).astype(jnp.int32), 1) for side in sides)
@@ -170,32 +245,47 @@ def random_box(
     ratio: Sequence[float] = (3 / 4, 4 / 3),
     attempts: int = 10,
 ) -> jax.Array:
-    """A random box (top, left, height, width) in whole pixels of an image of height x width.
+    """Draws the box of a random resized crop.
 
-    area, a share of the image's, is uniform, ratio (width / height) log-uniform, and the place
-    uniform. With one attempt a side that is too long is clipped to the image's (BYOL); with more,
-    the first attempt which fits is taken, and if none does, the largest central box with a ratio
-    in range (torchvision; SimCLR's TensorFlow sampler differs by little). int32 [4].
+    The area is uniform, the ratio log-uniform, and the position uniform. With one attempt, a side
+    that is too long is clipped to the image (BYOL). With several attempts, the first box that fits
+    counts; if none fits, the result is the largest central box with a ratio in range (torchvision;
+    SimCLR's TensorFlow sampler differs little).
 
-    Raises ValueError when attempts is below 1 or a range is not positive and ascending.
+    Args:
+        key: PRNG key.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        area: Range (low, high) of the box's share of the image area.
+        ratio: Range (low, high) of width / height.
+        attempts: Number of boxes to draw, at least 1.
+
+    Returns:
+        The box (top, left, height, width) in pixels, int32 [4].
+
+    Raises:
+        UserError: If attempts is below 1, or a range is not positive and ascending.
     """
     if attempts < 1 or not 0 < area[0] <= area[1] or not 0 < ratio[0] <= ratio[1]:
         raise errors.UserError(
-            "random crop: area and ratio must be ascending positive pairs and attempts >= 1; got "
-            f"area {tuple(area)}, ratio {tuple(ratio)}, attempts {attempts}."
+            "random crop: area and ratio must be ascending pairs of positive numbers, and attempts "
+            f"at least 1; got area {tuple(area)}, ratio {tuple(ratio)}, attempts {attempts}."
         )
     sides_key, top_key, left_key = jax.random.split(key, 3)
     heights, widths = _draw_sides(sides_key, height * width, area, ratio, attempts)
     fits = (heights <= height) & (widths <= width)
-    first = jnp.argmax(fits)
-    box_height, box_width = jnp.minimum(heights[first], height), jnp.minimum(widths[first], width)
+    first = jnp.argmax(fits)  # 0 if none fits
+    box_height = jnp.minimum(heights[first], height)
+    box_width = jnp.minimum(widths[first], width)
     top = jax.random.randint(top_key, (), 0, height - box_height + 1, dtype=jnp.int32)
     left = jax.random.randint(left_key, (), 0, width - box_width + 1, dtype=jnp.int32)
     box = jnp.stack([top, left, box_height, box_width])
     if attempts == 1:
         return box
-    tall, wide = _central_box(height, width, ratio)
-    central = jnp.array([(height - tall) // 2, (width - wide) // 2, tall, wide], jnp.int32)
+    central_height, central_width = _central_box(height, width, ratio)
+    central_top = (height - central_height) // 2
+    central_left = (width - central_width) // 2
+    central = jnp.array([central_top, central_left, central_height, central_width], jnp.int32)
     return jnp.where(jnp.any(fits), box, central)
 
 
@@ -210,7 +300,24 @@ def random_resized_crop(
     method: str = "bilinear",
     antialias: bool = False,
 ) -> jax.Array:
-    """A random box of an image [H, W, C], resized to `size`; see random_box and crop_and_resize."""
+    """Crops a random box from an image and resizes it.
+
+    Args:
+        key: PRNG key.
+        image: Image [H, W, C] with any number of channels, float in [0, 1].
+        size: Size of the result, h for both sides or (h, w).
+        area: Range (low, high) of the box's share of the image area.
+        ratio: Range (low, high) of the box's width / height.
+        attempts: Number of boxes to draw, at least 1; see `random_box`.
+        method: "bilinear" or "bicubic".
+        antialias: True widens the kernel if the box shrinks.
+
+    Returns:
+        Image [h, w, C].
+
+    Raises:
+        UserError: As in `random_box` and `crop_and_resize`.
+    """
     chex.assert_rank(image, 3)
     height, width = image.shape[:2]
     box = random_box(key, height=height, width=width, area=area, ratio=ratio, attempts=attempts)
@@ -218,10 +325,21 @@ def random_resized_crop(
 
 
 def patches(image: jax.Array, *, size: int, stride: int) -> jax.Array:
-    """Cuts [H, W, C] into a grid of squares that begin `stride` pixels apart: [G, G', size, size, C].
+    """Cuts an image into a grid of square patches.
 
-    They overlap where stride < size (CPC: 64 and 32 of 256 pixels); what is left over at the right
-    and the bottom is not used. Raises ValueError for a size larger than the image.
+    Patches overlap if the stride is below the size (CPC: size 64 and stride 32 on 256 pixels).
+    Pixels at the right and bottom edges that do not fill a patch are not used.
+
+    Args:
+        image: Image [H, W, C].
+        size: Side of a patch in pixels.
+        stride: Distance between the starts of neighbouring patches, in pixels.
+
+    Returns:
+        Patches [G, G', size, size, C], where G is the number of rows and G' that of columns.
+
+    Raises:
+        UserError: If a patch is larger than the image.
     """
     height, width, channels = image.shape
     if size > min(height, width):
@@ -238,11 +356,30 @@ def patches(image: jax.Array, *, size: int, stride: int) -> jax.Array:
 
 
 def flip(image: jax.Array) -> jax.Array:
-    """Mirrors an image [H, W, C] left to right."""
+    """Mirrors an image left to right.
+
+    Args:
+        image: Image [H, W, C].
+
+    Returns:
+        Image [H, W, C].
+    """
     chex.assert_rank(image, 3)
     return image[:, ::-1]
 
 
 def random_flip(key: jax.Array, image: jax.Array, *, probability: float = 0.5) -> jax.Array:
-    """Mirrors an image [H, W, C] left to right with the given probability."""
+    """Mirrors an image left to right with a given probability.
+
+    Args:
+        key: PRNG key.
+        image: Image [H, W, C].
+        probability: Probability in [0, 1], a Python number.
+
+    Returns:
+        Image [H, W, C].
+
+    Raises:
+        UserError: If the probability is not in [0, 1].
+    """
     return chance.sometimes(key, image, probability=probability, change=flip)

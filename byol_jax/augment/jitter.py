@@ -1,40 +1,48 @@
 """Color jitter: brightness, contrast, saturation and hue by random amounts in a random order."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from byol_jax.augment import chance, color
 
-
-def _clipped(operation: Callable, **parameter: jax.Array | bool) -> Callable:
-    return lambda image: jnp.clip(operation(image, **parameter), 0.0, 1.0)
+_Operation = Callable[[jax.Array], jax.Array]
 
 
-def _factor(key: jax.Array, strength: float) -> jax.Array:
+def _clip_after(operation: Callable[..., jax.Array], **parameters: Any) -> _Operation:
+    """Binds the parameters of an operation, and clips its result to [0, 1]."""
+    return lambda image: jnp.clip(operation(image, **parameters), 0.0, 1.0)
+
+
+def _draw_factor(key: jax.Array, strength: float) -> jax.Array:
     return jax.random.uniform(key, minval=max(0.0, 1.0 - strength), maxval=1.0 + strength)
 
 
-def _delta(key: jax.Array, strength: float) -> jax.Array:
+def _draw_delta(key: jax.Array, strength: float) -> jax.Array:
     return jax.random.uniform(key, minval=-strength, maxval=strength)
 
 
-def _order(key, count):
-    """A random order of so many operations, int32 [count]."""
+def _draw_order(key: jax.Array, count: int) -> jax.Array:
+    """Draws a random permutation of 0 ... count - 1, int32 [count]."""
     return jax.random.permutation(key, jnp.arange(count, dtype=jnp.int32))
 
 
-def _in_order(order, image, operations):
-    """Applies the operations in the order int32 [their number]; only one at a time is computed."""
+def _apply_in_order(
+    order: jax.Array, image: jax.Array, operations: Sequence[_Operation]
+) -> jax.Array:
+    """Applies several operations to an image in a given order."""
     if not operations:
         return image
 
     def apply(image, index):
         return jax.lax.switch(index, operations, image), None
 
-    return jax.lax.scan(apply, image, order)[0]
+    # A scan over a switch computes one operation at a time, not every operation at every position.
+    image, _ = jax.lax.scan(apply, image, order)
+    return image
 
 
 def random_color_jitter(
@@ -50,29 +58,49 @@ def random_color_jitter(
     per_channel_contrast: bool = True,
     hsv_saturation: bool = True,
 ) -> jax.Array:
-    """Changes the colors of an image [H, W, C], with the given probability: [H, W, C] in [0, 1].
+    """Changes the colors of an image by random amounts, with a given probability.
 
-    The four numbers are the largest changes: brightness is added from U(-b, b), or multiplies by
-    U(max(0, 1 - b), 1 + b), as contrast and saturation do; hue turns by U(-h, h). All orders are as
-    likely, and the image is clipped after each. A strength of 0, or hue where there are not three
-    channels, is left out of the program. The defaults are BYOL's; torchvision's (MoCo, InstDisc)
-    has all three flags False, SimCLR's second version only the first.
+    The operations run in a uniformly random order, and the image is clipped to [0, 1] after each.
+    An operation of strength 0 is not part of the program. The default flags are BYOL's. torchvision
+    (InstDisc, MoCo) sets all three flags to False, SimCLR's second version only the first.
+
+    Args:
+        key: PRNG key.
+        image: Image [H, W, C] with any number of channels.
+        brightness: Strength b: adds a number from U(-b, b), or multiplies by a factor from
+            U(max(0, 1 - b), 1 + b).
+        contrast: Strength c: a factor from U(max(0, 1 - c), 1 + c).
+        saturation: Strength s: a factor from U(max(0, 1 - s), 1 + s); no effect on one channel.
+        hue: Strength h in turns: rotates by a number from U(-h, h); no effect unless C is 3.
+        probability: Probability in [0, 1] of any change, a Python number.
+        additive_brightness: True adds brightness, False multiplies.
+        per_channel_contrast: As `per_channel` of `contrast`.
+        hsv_saturation: As `hsv` of `saturation`.
+
+    Returns:
+        Image [H, W, C].
+
+    Raises:
+        UserError: If the probability is not in [0, 1].
     """
-    happens, order_key, *keys = jax.random.split(key, 6)
-
+    chance_key, order_key, b_key, c_key, s_key, h_key = jax.random.split(key, 6)
     operations = []
     if brightness and additive_brightness:
-        operations.append(_clipped(color.add_brightness, delta=_delta(keys[0], brightness)))
+        delta = _draw_delta(b_key, brightness)
+        operations.append(_clip_after(color.add_brightness, delta=delta))
     elif brightness:
-        operations.append(_clipped(color.scale_brightness, factor=_factor(keys[0], brightness)))
+        factor = _draw_factor(b_key, brightness)
+        operations.append(_clip_after(color.scale_brightness, factor=factor))
     if contrast:
-        how = {"factor": _factor(keys[1], contrast), "per_channel": per_channel_contrast}
-        operations.append(_clipped(color.contrast, **how))
+        factor = _draw_factor(c_key, contrast)
+        operations.append(
+            _clip_after(color.contrast, factor=factor, per_channel=per_channel_contrast)
+        )
     if saturation and image.shape[-1] > 1:
-        how = {"factor": _factor(keys[2], saturation), "hsv": hsv_saturation}
-        operations.append(_clipped(color.saturation, **how))
+        factor = _draw_factor(s_key, saturation)
+        operations.append(_clip_after(color.saturation, factor=factor, hsv=hsv_saturation))
     if hue and image.shape[-1] == 3:
-        operations.append(_clipped(color.hue, delta=_delta(keys[3], hue)))
-    order = _order(order_key, len(operations))
-    change = functools.partial(_in_order, order, operations=operations)
-    return chance.sometimes(happens, image, probability=probability, change=change)
+        operations.append(_clip_after(color.hue, delta=_draw_delta(h_key, hue)))
+    order = _draw_order(order_key, len(operations))
+    change = functools.partial(_apply_in_order, order, operations=operations)
+    return chance.sometimes(chance_key, image, probability=probability, change=change)

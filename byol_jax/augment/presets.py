@@ -1,11 +1,12 @@
-"""The random views of the papers, as their authors' code makes them.
+"""Presets of random views, as the authors of the papers draw them.
 
-Where Pillow resized (InstDisc, MoCo) antialias is on, since Pillow always averages where an image
-shrinks; TensorFlow's bicubic (BYOL, SimCLR) does not. TensorFlow scales saturation in HSV and takes
-contrast about each channel's mean; torchvision blends with the grayscale image, and its mean.
+InstDisc and MoCo resize with Pillow, which always antialiases if an image shrinks; TensorFlow's
+bicubic (BYOL, SimCLR) does not. TensorFlow scales the saturation in HSV space, and the contrast
+about each channel's mean; torchvision uses the gray image for both.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 
@@ -23,10 +24,10 @@ _TORCHVISION = {
 }
 _IMAGENET = {"mean": color.IMAGENET_MEAN, "std": color.IMAGENET_STD}
 
-# Grill et al. 2020, section 3.1 and appendix B; one attempt per crop is their code's.
+# Grill et al. 2020, section 3.1 and appendix B. Their code draws one box per crop.
 _BYOL = {"size": 224, "crop_attempts": 1, "method": "bicubic", **_IMAGENET}
 
-# Chen et al. 2020, appendix A, as the second version of their code has it: brightness multiplies.
+# Chen et al. 2020, appendix A, in the second version of their code, which multiplies brightness.
 _SIMCLR = {
     "size": 224,
     "crop_attempts": 100,
@@ -39,7 +40,7 @@ _SIMCLR = {
     "blur_probability": 0.5,
 }
 
-# Wu et al. 2018; He et al. 2020 use the same.
+# Wu et al. 2018. He et al. 2020 (MoCo) use the same views.
 _INSTDISC = {
     **_TORCHVISION,
     **_IMAGENET,
@@ -78,7 +79,7 @@ PRESETS = {
         "hue": 0.1,
         "jitter_probability": 0.8,
         "blur_probability": 0.5,
-        "blur_kernel_size": 13,  # what Pillow's blur reaches at sigma 2, at any image size
+        "blur_kernel_size": 13,  # the extent of Pillow's blur at sigma 2, at any image size
         "blur_padding": "edge",
     },
     "supervised": {"size": 224, "order": ("crop", "flip"), "antialias": True},
@@ -86,10 +87,25 @@ PRESETS = {
 }
 
 
-def preset_settings(name: str, *, strength: float = 1.0, **overrides) -> views.Settings:
-    """The settings of a preset, some of them overridden; the arguments and errors are preset's."""
+def preset_settings(name: str, *, strength: float = 1.0, **overrides: Any) -> views.Settings:
+    """Returns the settings of a named preset of random views, with some of them overridden.
+
+    Args:
+        name: A key of PRESETS.
+        strength: Factor of the preset's four color-jitter strengths, SimCLR's `s`. The hue is at
+            most half a turn. Overridden strengths are not multiplied.
+        **overrides: Fields of Settings.
+
+    Returns:
+        The settings.
+
+    Raises:
+        UserError: If no preset has this name.
+        TypeError: If an override is not a field of Settings.
+    """
     if name not in PRESETS:
-        raise errors.UserError(f"there is no view preset {name!r}; there are {', '.join(PRESETS)}.")
+        names = ", ".join(PRESETS)
+        raise errors.UserError(f"unknown view preset {name!r}; choose one of {names}.")
     settings = {**views.Settings()._asdict(), **PRESETS[name]}
     for amount in ("brightness", "contrast", "saturation", "hue"):
         settings[amount] *= strength
@@ -98,14 +114,24 @@ def preset_settings(name: str, *, strength: float = 1.0, **overrides) -> views.S
 
 
 def preset(
-    name: str, *, strength: float = 1.0, **overrides
+    name: str, *, strength: float = 1.0, **overrides: Any
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """The function view(key, image) of a preset, some of its settings overridden; see pipeline.
+    """Builds the random view that a paper uses, from its preset: a function view(key, image).
 
-    strength multiplies the four amounts of color jitter, SimCLR's `s` (hue to half a turn at most);
-    it leaves alone the amounts that are overridden. One-channel data want mean=None, std=None, or
-    their own, where the preset normalizes by ImageNet's (BYOL, MoCo, InstDisc).
+    The presets of BYOL, MoCo and InstDisc normalize by the RGB statistics of ImageNet or CIFAR. For
+    another number of channels, pass mean=None and std=None, or the statistics of your data.
 
-    Raises ValueError for an unknown name, TypeError for an unknown setting.
+    Args:
+        name: A key of PRESETS, such as "simclr", "moco_v2" or "byol_1".
+        strength: Factor of the preset's four color-jitter strengths, SimCLR's `s`. The hue is at
+            most half a turn. Overridden strengths are not multiplied.
+        **overrides: Fields of Settings.
+
+    Returns:
+        The function view(key, image) -> view; see `pipeline`.
+
+    Raises:
+        UserError: If no preset has this name, or a setting is invalid.
+        TypeError: If an override is not a field of Settings.
     """
     return views.pipeline(**preset_settings(name, strength=strength, **overrides)._asdict())

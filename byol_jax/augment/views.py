@@ -1,8 +1,8 @@
-"""From an image to a view: the operations composed by flat settings, as a config file holds them."""
+"""Random and evaluation views of an image, composed from flat settings as in a config file."""
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +12,43 @@ from byol_jax.augment import color, filters, geometry, jitter
 
 
 class Settings(NamedTuple):
-    """The settings of a random view; each is a number, a string, or a list of them.
+    """The settings of a random view; each is a number, a string, None, or a sequence.
 
-    An operation happens when `order` names it and its probability is above 0; the defaults leave
-    out blur and solarize. None for `size` keeps the image's own, for blur_kernel_size takes a tenth
-    of the height, for mean and std does not normalize. dtype, float32 or bfloat16, is what the view
-    is rounded to when all is done. The rest is as in the `random_*` operations.
+    An operation runs if `order` names it and its probability is above 0. The defaults run neither
+    blur nor solarize.
+
+    Attributes:
+        size: Size of the view, h for both sides or (h, w); None keeps the image's size.
+        order: Names of the operations in the order in which they run, from crop, flip, jitter,
+            grayscale, blur and solarize.
+        area: Range of the crop's share of the image area; see `random_box`.
+        ratio: Range of the crop's width / height.
+        crop_attempts: Number of boxes to draw for a crop.
+        method: Resampling, "bilinear" or "bicubic".
+        antialias: True antialiases if the crop shrinks.
+        flip_probability: Probability of a horizontal flip.
+        jitter_probability: Probability of color jitter.
+        brightness: Strength of the brightness jitter; see `random_color_jitter`.
+        contrast: Strength of the contrast jitter.
+        saturation: Strength of the saturation jitter.
+        hue: Strength of the hue jitter in turns, at most 0.5.
+        additive_brightness: True adds brightness (BYOL), False multiplies (torchvision).
+        per_channel_contrast: True scales contrast about each channel's mean (TensorFlow), False
+            about the mean of the gray image (torchvision).
+        hsv_saturation: True scales the saturation in HSV space (TensorFlow), False by blending with
+            the gray image (torchvision).
+        grayscale_probability: Probability of conversion to gray.
+        blur_probability: Probability of Gaussian blur.
+        blur_sigma: Range of the blur's standard deviation in pixels.
+        blur_kernel_size: Side of the blur's kernel in pixels, odd; None takes a tenth of the view's
+            height.
+        blur_padding: Values beyond the border: "same", "edge" or "reflect"; see `blur`.
+        solarize_probability: Probability of solarization.
+        solarize_threshold: The smallest value that solarization inverts.
+        mean: Numbers to subtract at the end, one for each channel or one for all; None does not
+            normalize.
+        std: Numbers to divide by at the end, as many as in `mean`.
+        dtype: Type of the view, "float32" or "bfloat16"; the operations compute in float32.
     """
 
     size: int | Sequence[int] | None = None
@@ -101,7 +132,8 @@ def _solarize(key, image, s):
     )
 
 
-# The place of an operation numbers its key: append, so that old seeds keep giving the same views.
+# An operation's position determines its key. Append new ones at the end, so that a seed still gives
+# the same views.
 _OPERATIONS = {
     "crop": _crop,
     "flip": _flip,
@@ -117,78 +149,98 @@ _NUMBERS = {name: number for number, name in enumerate(_OPERATIONS)}
 def _check(settings: Settings) -> None:
     unknown = [name for name in settings.order if name not in _OPERATIONS]
     if unknown:
+        name = unknown[0]
+        suggestion = errors.near(name, _OPERATIONS)
+        choices = ", ".join(_OPERATIONS)
         raise errors.UserError(
-            f"order has {unknown[0]!r}{errors.near(unknown[0], _OPERATIONS)}; the operations are "
-            f"{', '.join(_OPERATIONS)}."
+            f"order names the unknown operation {name!r}{suggestion}; the operations are {choices}."
         )
     if len(set(settings.order)) != len(settings.order):
-        raise errors.UserError(f"order names an operation twice: {', '.join(settings.order)}.")
+        order = ", ".join(settings.order)
+        raise errors.UserError(f"order must name each operation at most once, not {order}.")
     for name in ("area", "ratio", "blur_sigma"):
-        if len(getattr(settings, name)) != 2:
-            raise errors.UserError(f"{name} {tuple(getattr(settings, name))} must be a pair.")
+        value = tuple(getattr(settings, name))
+        if len(value) != 2:
+            raise errors.UserError(f"{name} {value} must be a pair of numbers.")
     if settings.size is not None and min(geometry.height_and_width(settings.size)) < 1:
         raise errors.UserError(f"size {settings.size} must be 1 or more.")
     if (settings.mean is None) != (settings.std is None):
-        raise errors.UserError("mean and std go together: give both or neither.")
+        raise errors.UserError("mean and std belong together; give both or neither.")
     if settings.dtype not in _DTYPES:
-        raise errors.UserError(f"dtype {settings.dtype!r} must be one of {', '.join(_DTYPES)}.")
+        choices = ", ".join(_DTYPES)
+        raise errors.UserError(f"dtype {settings.dtype!r} must be one of {choices}.")
 
 
-def _make_view(key, image, *, settings):
+def _make_view(key, image, *, settings: Settings):
     image = color.to_float(image)
     if "crop" not in settings.order and settings.size is not None:
-        how = {"method": settings.method, "antialias": settings.antialias}
-        image = geometry.resize(image, size=settings.size, **how)
+        image = geometry.resize(
+            image, size=settings.size, method=settings.method, antialias=settings.antialias
+        )
     for name in settings.order:
-        own = jax.random.fold_in(key, _NUMBERS[name])
-        image = _OPERATIONS[name](own, image, settings)
-    if settings.mean is not None:
+        operation_key = jax.random.fold_in(key, _NUMBERS[name])
+        image = _OPERATIONS[name](operation_key, image, settings)
+    if settings.mean is not None and settings.std is not None:
         image = color.normalize(image, mean=settings.mean, std=settings.std)
     return image.astype(settings.dtype)
 
 
-def pipeline(**settings) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """The function view(key, image) which these settings (fields of Settings) describe.
+def pipeline(**settings: Any) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """Builds a random view from its settings: a function view(key, image).
 
-    image is uint8, uint16 or float in [0, 1], [H, W, C], any C; the view [h, w, C] of `size`
-    and `dtype`, in [0, 1] unless normalized. Without "crop" in the order the whole image is resized. An
-    operation's draws depend on the key and on itself alone, not on which others are on. Meant to
-    run under jit; for a batch, see batched.
+    The function takes one PRNG key and one image [H, W, C], uint8, uint16 or float in [0, 1], with
+    any number of channels. It returns the view [h, w, C], in [0, 1] unless normalized. If the order
+    has no "crop", the whole image is resized. The draws of an operation depend on the key and the
+    operation only, not on the other operations. Run the function under jit, and see `batched` for
+    batches.
 
-    Raises TypeError for an unknown setting, ValueError for an unknown operation or dtype.
+    Args:
+        **settings: Fields of Settings.
+
+    Returns:
+        The function view(key, image) -> view.
+
+    Raises:
+        UserError: If a setting is invalid, such as an unknown operation.
+        TypeError: If a setting is not a field of Settings.
     """
-    chosen = Settings(**settings)
-    _check(chosen)
-    return functools.partial(_make_view, settings=chosen)
+    checked = Settings(**settings)
+    _check(checked)
+    return functools.partial(_make_view, settings=checked)
 
 
 def batched(
     view: Callable[[jax.Array, jax.Array], jax.Array],
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """The function views(keys [B], images [B, H, W, C]) -> [B, h, w, C]: view, for each of a batch.
+    """Turns a view of one image into a view of a batch: a function views(keys, images).
 
-    What jax.vmap(view) gives. On a CPU, though, one image after the other goes through the whole
-    pipeline, and only what its key drew is computed: at 224 pixels a quarter of the work. With many
-    cores and small images jax.vmap(view) may still be sooner done. An accelerator takes the batch at
-    once, and selects.
+    The result equals that of jax.vmap(view). On a CPU, however, the images pass through the
+    pipeline one after the other, which computes only the operations that their keys draw: a quarter
+    of the work at 224 pixels. With many cores and small images, jax.vmap(view) may still be faster.
+    On an accelerator, the function is jax.vmap(view).
+
+    Args:
+        view: A function view(key, image), such as the result of `preset` or `pipeline`.
+
+    Returns:
+        The function views(keys [B], images [B, H, W, C]) -> [B, h, w, C].
     """
 
     def one_by_one(keys, images):
         dtype = jax.eval_shape(view, keys[0], images[0]).dtype
-        # XLA:CPU writes into a bfloat16 array by converting all of it, for every image anew.
-        wide = jnp.float32 if dtype == jnp.bfloat16 else dtype
-        made = jax.lax.map(lambda pair: view(*pair).astype(wide), (keys, images))
-        return made.astype(dtype)
+        # To write one image into a bfloat16 array, XLA:CPU converts the whole array.
+        loop_dtype = jnp.float32 if dtype == jnp.bfloat16 else dtype
+        views = jax.lax.map(lambda pair: view(*pair).astype(loop_dtype), (keys, images))
+        return views.astype(dtype)
 
     def views(keys: jax.Array, images: jax.Array) -> jax.Array:
-        how = {"cpu": one_by_one, "default": jax.vmap(view)}
-        return jax.lax.platform_dependent(keys, images, **how)
+        return jax.lax.platform_dependent(keys, images, cpu=one_by_one, default=jax.vmap(view))
 
     return views
 
 
-def _central_part(image, size, proportion):
-    """The largest central box of the ratio of `size`, its sides times proportion."""
+def _crop_center(image, size, proportion):
+    """Crops the largest central box with the aspect ratio of `size`, scaled by the proportion."""
     height, width = image.shape[:2]
     scale = proportion * min(height / size[0], width / size[1])
     sides = (max(1, round(scale * size[0])), max(1, round(scale * size[1])))
@@ -204,13 +256,26 @@ def evaluation_view(
     method: str = "bilinear",
     antialias: bool = True,
 ) -> Callable[[jax.Array], jax.Array]:
-    """The function view(image): the central part, resized to `size` and normalized, without chance.
+    """Builds a deterministic view for evaluation: the resized and normalized center of an image.
 
-    proportion is the share of the shorter side that is kept: 224 / 256 = 0.875 is usual for
-    ImageNet (BYOL, SimCLR: bicubic without antialias). image is as in pipeline; at proportion 1 and
-    the right size, or with size None, its pixels are only converted and normalized.
+    The view is a function view(image) of one image [H, W, C], uint8, uint16 or float in [0, 1],
+    with any number of channels. At proportion 1, an image of the right size is only converted to
+    float32 and normalized.
 
-    Raises ValueError when proportion is not in (0, 1], or only one of mean and std is given.
+    Args:
+        size: Size of the view, h for both sides or (h, w); None keeps the image's size.
+        mean: Numbers to subtract, one for each channel or one for all; None does not normalize.
+        std: Numbers to divide by, as many as in `mean`.
+        proportion: Share of the shorter side that the crop keeps, in (0, 1]. For ImageNet, 0.875 =
+            224 / 256 is usual (BYOL and SimCLR, with bicubic resampling and no antialiasing).
+        method: Resampling, "bilinear" or "bicubic".
+        antialias: True antialiases if the crop shrinks.
+
+    Returns:
+        The function view(image) -> [h, w, C], float32.
+
+    Raises:
+        UserError: If the proportion is not in (0, 1], or only one of mean and std is given.
     """
     if not 0 < proportion <= 1:
         raise errors.UserError(f"proportion ({proportion}) must be in (0, 1].")
@@ -218,9 +283,11 @@ def evaluation_view(
 
     def view(image: jax.Array) -> jax.Array:
         image = color.to_float(image)
-        target = geometry.height_and_width(image.shape[:2] if size is None else size)
-        image = _central_part(image, target, proportion)
-        image = geometry.resize(image, size=target, method=method, antialias=antialias)
-        return image if mean is None else color.normalize(image, mean=mean, std=std)
+        target_size = geometry.height_and_width(image.shape[:2] if size is None else size)
+        image = _crop_center(image, target_size, proportion)
+        image = geometry.resize(image, size=target_size, method=method, antialias=antialias)
+        if mean is None or std is None:
+            return image
+        return color.normalize(image, mean=mean, std=std)
 
     return view

@@ -1,1 +1,1 @@
-"""From a checked config to the parts of a run: networks, method, views, inputs, the step."""
+"""Builds the parts of a run from a checked config: networks, method, views, inputs and step."""

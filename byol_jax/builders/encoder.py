@@ -1,4 +1,7 @@
-"""The encoder of a run, apart from its method: what its file says of it, and the encoder itself."""
+"""Builds the encoder of a train state, and the metadata to store in the encoder file."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -7,12 +10,22 @@ from byol_jax.builders import views
 from byol_jax.system import version
 
 
-def about(
+def info(
     config: ConfigDict, method: methods.Method, source: data.Source, step: int
-) -> encoders.About:
-    """What a file says of the encoder of a run, whose training split is `source`."""
+) -> encoders.EncoderInfo:
+    """Collects the metadata that an encoder's file stores, such as its network and preprocessing.
+
+    Args:
+        config: The experiment's config.
+        method: The method that trains the encoder.
+        source: The training split.
+        step: Number of optimizer steps that trained the encoder.
+
+    Returns:
+        The metadata.
+    """
     view = views.evaluation_settings(config)
-    return encoders.About(
+    return encoders.EncoderInfo(
         encoder=config.encoder.to_dict(),
         norm=config.batch_norm.get("kind", "batch"),
         image_shape=_image_shape(source, view),
@@ -32,13 +45,26 @@ def of_state(
     source: data.Source,
     state: train_state.TrainState,
 ) -> encoders.Encoder:
-    """The encoder of a train state on the host."""
-    described = about(config, method, source, int(state.step))
-    return encoders.Encoder(state.params["encoder"], state.stats["encoder"], described)
+    """Creates an encoder, a function from images to features, from a train state.
+
+    Args:
+        config: The experiment's config.
+        method: The method that trains the encoder.
+        source: The training split.
+        state: The train state, on the host.
+
+    Returns:
+        The encoder.
+    """
+    metadata = info(config, method, source, int(state.step))
+    return encoders.Encoder(state.params["encoder"], state.stats["encoder"], metadata)
 
 
-def _image_shape(source, view):
-    """That of the evaluation's images; without one, the least that its view needs not enlarge."""
+def _image_shape(source: data.Source, view: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Returns the shape of the evaluation images.
+
+    Images that differ in size get the smallest shape that the evaluation view does not enlarge.
+    """
     if source.has_size:
         return source.image_shape
     side = round(view["size"] / view.get("proportion", 1.0))

@@ -1,8 +1,8 @@
-"""Which way images take to the train step, and what the step then makes its views of.
+"""Opens data sets and decides how their images reach the train step.
 
-Resident: the decoded data set lives on the devices, and each step gathers its own by index.
-Streamed: the host decodes the images of each step; of large pictures it cuts the random crops while
-it decodes, and only these go to the devices, where the rest of the augmentation is done.
+Resident: the decoded data set is on every device, and each step gathers its batch by index.
+Streamed: the host decodes the images of each step. For large images it can also cut the random
+crops while it decodes; then only the crops go to the devices, which apply the other augmentations.
 """
 
 import os
@@ -17,15 +17,17 @@ from ml_collections import ConfigDict
 from byol_jax import data, errors
 from byol_jax.builders import views
 
-LARGE = 128  # pixels of the longer side, above which the host crops what it streams
+LARGE = 128  # the host crops streamed images whose longer side has more pixels
 MAX_WORKERS = 16
 
 
 class Inputs(NamedTuple):
-    """The way of one data set's images.
+    """How one data set's images reach the train step.
 
-    resident: on the devices.  crops: what the host cuts, None where the devices do.  workers: how
-    many processes read.
+    Attributes:
+        resident: True if the decoded data set is on the devices.
+        crops: Crops that the host cuts; None if the devices cut them.
+        workers: Number of processes that read images ahead; 0 if `resident`.
     """
 
     resident: bool
@@ -34,24 +36,42 @@ class Inputs(NamedTuple):
 
 
 def open_split(section: Mapping[str, Any], split: str) -> data.Source:
-    """A split of the data set that a section like config.data names.
+    """Opens a split of a data set.
+
+    Args:
+        section: A config section with the fields of config.data.
+        split: The split, in TFDS notation.
+
+    Returns:
+        The split.
 
     Raises:
-        UserError: where there is no such data set or split.
+        UserError: If the data set or the split does not exist.
     """
-    where = {"data_dir": section["data_dir"], "image_size": section["image_size"]}
-    with errors.naming_section("data", {"name": section["name"], "split": split, **where}):
-        return data.open_source(section["name"], split, **where)
+    name = section["name"]
+    data_dir = section["data_dir"]
+    image_size = section["image_size"]
+    value = {"name": name, "split": split, "data_dir": data_dir, "image_size": image_size}
+    with errors.naming_section("data", value):
+        return data.open_source(name, split, data_dir=data_dir, image_size=image_size)
 
 
 def open_evaluation(config: ConfigDict) -> tuple[data.Source, data.Source]:
-    """The training and the test split to evaluate on: of config.evaluate.data, or of config.data.
+    """Opens the training split and the test split for evaluation.
+
+    Args:
+        config: The experiment's config. Fields of config.evaluate.data that are not None replace
+            those of config.data.
+
+    Returns:
+        The training split and the test split.
 
     Raises:
-        UserError: where they have no labels or no size, and as open_split does.
+        UserError: If a split does not exist, has no labels, or has images of different sizes and no
+            image_size.
     """
-    changed = {name: value for name, value in config.evaluate.data.items() if value is not None}
-    section = {**config.data.to_dict(), **changed}
+    overrides = {name: value for name, value in config.evaluate.data.items() if value is not None}
+    section = {**config.data.to_dict(), **overrides}
     sources = (
         open_split(section, section["train_split"]),
         open_split(section, section["test_split"]),
@@ -63,25 +83,36 @@ def open_evaluation(config: ConfigDict) -> tuple[data.Source, data.Source]:
 
 
 def choose(config: ConfigDict, source: data.Source) -> Inputs:
-    """The inputs that config.data asks for; "auto" looks at the size of the images and of all.
+    """Decides whether the devices hold the decoded training images, and where crops are cut.
 
-    Raises ValueError for crops on the host that the views or the mode do not allow.
+    Args:
+        config: The experiment's config. "auto" in config.data.mode and config.data.crops depends on
+            the size of the images and of the split.
+        source: The training split.
+
+    Returns:
+        The inputs.
+
+    Raises:
+        UserError: If the host must crop, but the mode, the images or the views do not allow it.
     """
-    mode, crops = config.data.mode, config.data.crops
+    mode = config.data.mode
+    crops = config.data.crops
     if (mode, crops) == ("resident", "host"):
         raise errors.UserError(
-            "data.mode 'resident' keeps the images on the devices, so that the host has none to "
-            "crop; set data.crops='device', or data.mode='streamed'."
+            "config.data.mode 'resident' keeps the images on the devices, so the host cannot crop "
+            "them; set config.data.crops='device' or config.data.mode='streamed'."
         )
     small = not source.sizes_differ and source.is_small
     if mode == "resident" or (mode == "auto" and crops != "host" and small):
-        return Inputs(True, None, 0)
+        return Inputs(resident=True, crops=None, workers=0)
     workers = config.data.workers
-    workers = min(os.cpu_count() or 1, MAX_WORKERS) if workers is None else workers
-    return Inputs(False, _host_crops(config, source), workers)
+    if workers is None:
+        workers = min(os.cpu_count() or 1, MAX_WORKERS)
+    return Inputs(resident=False, crops=_host_crops(config, source), workers=workers)
 
 
-def _host_crops(config, source):
+def _host_crops(config: ConfigDict, source: data.Source) -> data.Crops | None:
     if config.data.crops == "device":
         return None
     is_large = source.sizes_differ or max(source.image_shape[:2]) > LARGE
@@ -98,7 +129,18 @@ def _host_crops(config, source):
 def batches(
     inputs: Inputs, config: ConfigDict, source: data.Source, *, start_step: int = 0
 ) -> Iterator[dict[str, np.ndarray]]:
-    """This process's batches from a step on; of a resident data set the indices alone."""
+    """Returns an iterator over this process's training batches.
+
+    Args:
+        inputs: How the images reach the train step.
+        config: The experiment's config.
+        source: The training split.
+        start_step: Number of steps to skip.
+
+    Returns:
+        The iterator. A batch is a dict of arrays with leading axis B; if the data set is resident,
+        it contains only `index`.
+    """
     take = _indices if inputs.resident else data.Reader(source, inputs.crops, config.seed)
     return data.batches(
         take,
@@ -118,7 +160,16 @@ def _indices(index, step, row):
 
 
 def zeros(inputs: Inputs, source: data.Source, num_rows: int) -> jax.Array:
-    """Black images of a batch, [num_rows, …] as the step gets them."""
+    """Creates black images with the shape and dtype of the train step's input.
+
+    Args:
+        inputs: How the images reach the train step.
+        source: The training split.
+        num_rows: Number of images, B.
+
+    Returns:
+        Images [B, H, W, C], or crops [B, V, h, w, C] of V views if the host cuts them.
+    """
     if inputs.crops is None:
         shape = source.image_shape
     else:

@@ -1,7 +1,10 @@
-"""The trainer's step, lowered for devices that need not be here, from shapes alone.
+"""Lowers the train step from shapes only; the target devices need not be attached.
 
-Nothing of the model's or the data's size is allocated.
+It allocates neither the model nor the data.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 from ml_collections import ConfigDict
@@ -12,7 +15,15 @@ from byol_jax.system import devices
 
 
 def outline(config: ConfigDict, num_examples: int | None = None) -> data.Source:
-    """What is known of the training split; num_examples: where that is not (see data.outline)."""
+    """Returns the metadata of the training split, even if its data set is not prepared.
+
+    Args:
+        config: The experiment's config.
+        num_examples: Number of examples in the split, if its data set is not prepared.
+
+    Returns:
+        A source from which no image can be read; see data.outline.
+    """
     return data.outline(
         config.data.name,
         config.data.train_split,
@@ -28,11 +39,20 @@ def shapes(
     source: data.Source,
     images: inputs.Inputs,
     num_devices: int,
-) -> tuple:
-    """The arguments of the parallel step as jax.ShapeDtypeStruct: (state, batch[, examples]).
+) -> tuple[Any, ...]:
+    """Computes the shapes of the arguments of the parallel train step.
 
-    Leaves of the batch are [num_devices, B, …], where B * num_devices is config.batch_size; of a
-    resident data set it has the index alone, and examples have leaves [all, …].
+    Args:
+        config: The experiment's config.
+        built: The parts of the config.
+        source: The training split.
+        images: How the images reach the train step.
+        num_devices: Number of devices, D.
+
+    Returns:
+        The state and the batch, as pytrees of jax.ShapeDtypeStruct. Leaves of the batch are
+        [D, B, ...] with D * B = config.batch_size. For a resident data set of N examples, the batch
+        contains only `index`, and a third item holds the examples, leaves [N, ...].
     """
     state = jax.eval_shape(step.first_state(config, built, source, images))
     per_device = config.batch_size // num_devices
@@ -53,10 +73,20 @@ def shapes(
     return state, {**batch, **index}
 
 
-def lower(config: ConfigDict, source: data.Source, targets: list[jax.Device]) -> jax.stages.Lowered:
-    """The step that training would compile, lowered for target devices, of one process or many.
+def lower(config: ConfigDict, source: data.Source, targets: Sequence[Any]) -> jax.stages.Lowered:
+    """Lowers the train step for some devices, without allocating the model or the data.
 
-    Raises UserError as training would: for an unknown name, a batch that does not divide, ….
+    Args:
+        config: The experiment's config.
+        source: The training split, or its outline.
+        targets: JAX devices of one or more processes; they need not be attached.
+
+    Returns:
+        The lowered step, which training on these devices would compile.
+
+    Raises:
+        UserError: If training would refuse the config, for example because the batch size does not
+            divide evenly over the devices.
     """
     devices.check_batch_size(config.batch_size, config.microbatches, len(targets))
     images = inputs.choose(config, source)

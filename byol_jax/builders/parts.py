@@ -1,35 +1,64 @@
-"""The parts of an experiment: each section of a checked config becomes the object that it names."""
+"""Builds the method, the optimizer and the other parts of an experiment from its config."""
 
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
+import jax
 import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from byol_jax import encoders, errors, methods, networks, optimizers, probe
+from byol_jax import encoders, errors, methods, networks, optimizers, probe, train_step
 from byol_jax.builders import views
 from byol_jax.config import sections
 
 
-class Parts(NamedTuple):
-    """What an experiment is made of.
+class Encode(Protocol):
+    """A function that computes the features to evaluate."""
 
-    make_views(keys, images) -> tuple of views; evaluation_view(images) -> float [B, h, w, C].
-    encode(params, stats, images) -> what is evaluated, [B, F].  schedules: step -> learning_rate,
-    and the method's.  mask: of the optimizer, params -> pytree of bool.
+    def __call__(
+        self, params: dict[str, Any], stats: dict[str, Any], images: jax.Array
+    ) -> jax.Array:
+        """Preprocesses images and runs the networks that config.evaluate.on selects.
+
+        Args:
+            params: Parameters of the networks.
+            stats: Batch-norm statistics of the networks.
+            images: Images [B, H, W, C] of the data set.
+
+        Returns:
+            Features [B, F].
+        """
+        ...
+
+
+class Parts(NamedTuple):
+    """The parts of an experiment, such as its method and optimizer, built from its config.
+
+    Attributes:
+        method: The self-supervised method.
+        optimizer: The optimizer of the networks.
+        make_views: Creates the views of a batch.
+        evaluation_view: Preprocesses images [B, H, W, C] for evaluation: float [B, h, w, C].
+        encode: Computes the features to evaluate.
+        schedules: Functions of the step by name: learning_rate and the method's schedules.
+        peak_learning_rate: The highest learning rate of the schedule.
+        mask: The optimizer's mask, a function from params to a pytree of bool.
+        online_probe: Linear classifier trained together with the networks; None without labels.
+        total_steps: Number of steps of the run.
+        steps_per_epoch: Number of steps of an epoch.
     """
 
     method: methods.Method
     optimizer: optax.GradientTransformation
-    make_views: Callable
-    evaluation_view: Callable
-    encode: Callable
-    schedules: dict[str, optax.Schedule]
+    make_views: train_step.MakeViews
+    evaluation_view: Callable[[jax.Array], jax.Array]
+    encode: Encode
+    schedules: dict[str, Callable[[Any], Any]]
     peak_learning_rate: float
-    mask: Callable
+    mask: Callable[[Any], Any]
     online_probe: probe.Probe | None
     total_steps: int
     steps_per_epoch: int
@@ -44,18 +73,21 @@ def build(
     num_channels: int | None = None,
     cropped: bool = False,
 ) -> Parts:
-    """The parts of a config that config.check.check lets through, for a training split.
+    """Builds the method, the optimizer and the other parts of an experiment from its config.
 
     Args:
-        config: the experiment.
-        num_examples: of the training split.
-        num_classes: of its labels; None without labels.
-        axis_name: the device axis of the step.
-        num_channels: of the images; None leaves the views unchecked against them.
-        cropped: batches come with their crops cut, so that make_views does not cut them.
+        config: The experiment's config, which config.check.check accepts.
+        num_examples: Number of examples in the training split.
+        num_classes: Number of classes; None without labels.
+        axis_name: Name of the device axis; None for one device.
+        num_channels: Number of image channels; None does not check the views against them.
+        cropped: True if the host cuts the crops, so that make_views does not.
+
+    Returns:
+        The parts.
 
     Raises:
-        UserError: where the config does not suit the data, or a factory refuses its arguments.
+        UserError: If the config does not suit the data, or a factory refuses its arguments.
     """
     if num_channels is not None:
         views.check_channels(config, num_channels)
@@ -86,35 +118,38 @@ def build(
 
 
 def _count_steps(config: ConfigDict, num_examples: int) -> tuple[int, int]:
-    """The steps of the run, and of an epoch."""
-    if num_examples < config.batch_size:
+    """Returns the total number of steps and the number of steps per epoch."""
+    batch_size = config.batch_size
+    if num_examples < batch_size:
+        split = config.data.train_split
         raise errors.UserError(
-            f"batch_size ({config.batch_size}) is larger than the {num_examples} training "
-            f"examples of data.train_split {config.data.train_split!r}; choose a smaller one.",
+            f"config.batch_size is {batch_size}, which is larger than the {num_examples} training "
+            f"examples of config.data.train_split {split!r}; choose a smaller batch_size.",
             section="batch_size",
-            value=config.batch_size,
+            value=batch_size,
         )
-    steps_per_epoch = num_examples // config.batch_size
-    total_steps = max(round(config.epochs * steps_per_epoch), 1)
+    epochs = config.epochs
+    steps_per_epoch = num_examples // batch_size
+    total_steps = max(round(epochs * steps_per_epoch), 1)
     if total_steps >= 2**31:
         raise errors.UserError(
-            f"epochs {config.epochs} of {steps_per_epoch} steps are {total_steps} steps, and they "
-            "are counted in int32; choose fewer epochs.",
+            f"config.epochs is {epochs}: with {steps_per_epoch} steps per epoch, the run has "
+            f"{total_steps} steps, more than int32 can represent; choose fewer epochs.",
             section="epochs",
-            value=config.epochs,
+            value=epochs,
         )
     return total_steps, steps_per_epoch
 
 
-def _call(path: str, section: Mapping[str, Any], **supplied) -> Any:
-    """Calls the factory of a section with the section's arguments and what it takes of supplied."""
+def _call(path: str, section: Mapping[str, Any], **supplied: Any) -> Any:
+    """Calls a section's factory with its arguments and with those `supplied` that it accepts."""
     kind = sections.KINDS[path]
     arguments = {"name": kind.name, **section}
     factory = kind.factories[arguments.pop("name")]
     parameters = inspect.signature(factory).parameters
-    taken = {name: value for name, value in supplied.items() if name in parameters}
+    accepted = {name: value for name, value in supplied.items() if name in parameters}
     with errors.naming_section(path, section):
-        return factory(**taken, **arguments)
+        return factory(**accepted, **arguments)
 
 
 def _networks(config: ConfigDict, axis_name: str | None) -> dict[str, networks.Network]:
@@ -123,7 +158,7 @@ def _networks(config: ConfigDict, axis_name: str | None) -> dict[str, networks.N
         config, "encoder", batch_norm=norm, dtype=config.precision, remat=config.remat
     )
     if config.start_from is not None:
-        encoder = _started(encoder, config.start_from)
+        encoder = _starting_from_file(encoder, config.start_from)
     nets = {"encoder": encoder}
     for head in ("projector", "predictor"):
         if config.get(head):
@@ -136,26 +171,25 @@ def _networks(config: ConfigDict, axis_name: str | None) -> dict[str, networks.N
     return nets
 
 
-def _network(config: ConfigDict, path: str, **supplied) -> networks.Network:
+def _network(config: ConfigDict, path: str, **supplied: Any) -> networks.Network:
     section = {name: value for name, value in config[path].items() if name not in supplied}
     network = _call(path, section, **supplied)
     return errors.wrap_functions(path, _with_views(config, path), network)
 
 
 def _with_views(config: ConfigDict, path: str) -> dict[str, Any]:
-    """What an error of a network or a method quotes: its section and what it works with."""
+    """Returns a section and the related settings that may cause its errors, for error messages."""
     sizes = {name: view.get("size", "its own") for name, view in config.views.items()}
     return {**config[path], "batch_norm": dict(config.batch_norm), "views' sizes": sizes}
 
 
-def _started(encoder: networks.Network, file: str) -> networks.Network:
-    """The encoder whose first arrays are those of a file."""
+def _starting_from_file(encoder: networks.Network, file: str) -> networks.Network:
     with errors.naming_section("start_from", file):
         params, stats, _ = encoders.file.read(file)
     return networks.starting_from(encoder, params, stats)
 
 
-def _norm(config: ConfigDict, axis_name: str | None) -> Callable:
+def _norm(config: ConfigDict, axis_name: str | None) -> functools.partial[Any]:
     arguments = dict(config.batch_norm)
     kind = arguments.pop("kind", "batch")
     sync = arguments.pop("sync", True)
@@ -164,7 +198,13 @@ def _norm(config: ConfigDict, axis_name: str | None) -> Callable:
     return functools.partial(networks.NORMS[kind], **arguments)
 
 
-def _method(config, nets, num_examples, total_steps, axis_name) -> methods.Method:
+def _method(
+    config: ConfigDict,
+    nets: Mapping[str, networks.Network],
+    num_examples: int,
+    total_steps: int,
+    axis_name: str | None,
+) -> methods.Method:
     method = _call(
         "method",
         config.method,
@@ -179,17 +219,21 @@ def _method(config, nets, num_examples, total_steps, axis_name) -> methods.Metho
 
 def _check_labels(config: ConfigDict, method: methods.Method, num_classes: int | None) -> None:
     if method.needs_labels and num_classes is None:
+        method_name = config.method.name
+        data_name = config.data.name
         raise errors.UserError(
-            f"the method {config.method.name!r} needs labels and data set {config.data.name!r} has "
-            "none; choose a self-supervised method, or prepare it from subfolders named after "
-            "classes.",
+            f"the method {method_name!r} needs labels, but the data set {data_name!r} has none. "
+            "Choose a self-supervised method, or prepare the data set from subfolders named after "
+            "the classes.",
             section="method.name",
-            value=config.method.name,
+            value=method_name,
         )
 
 
-def _schedule(config, total_steps: int, steps_per_epoch: int) -> tuple[float, optax.Schedule]:
-    """The peak of the learning rate, and its schedule."""
+def _schedule(
+    config: ConfigDict, total_steps: int, steps_per_epoch: int
+) -> tuple[float, optax.Schedule]:
+    """Returns the peak learning rate and the schedule."""
     arguments = dict(config.schedule)
     rate = arguments.pop("learning_rate")
     scaling = arguments.pop("scaling", "linear")
@@ -201,27 +245,33 @@ def _schedule(config, total_steps: int, steps_per_epoch: int) -> tuple[float, op
     return peak, errors.naming_section("schedule", config.schedule)(schedule)
 
 
-def _optimizer(path: str, section: ConfigDict, **supplied) -> optax.GradientTransformation:
+def _optimizer(path: str, section: ConfigDict, **supplied: Any) -> optax.GradientTransformation:
     arguments = dict(section)
     multipliers = arguments.pop("multipliers", {})
     if "mask" in arguments:
         arguments["mask"] = optimizers.MASKS[arguments["mask"]]
     optimizer = _call(path, arguments, **supplied)
     if multipliers:
+        # Last in the chain, so that the factor is one of the learning rate.
         optimizer = optax.chain(optimizer, optimizers.scale_parts(dict(multipliers)))
     return errors.wrap_functions(path, section, optimizer)
 
 
-def _mask(section: ConfigDict) -> Callable:
-    """Which parameters the optimizer decays, and LARS adapts."""
+def _mask(section: ConfigDict) -> Callable[[Any], Any]:
+    """Returns the optimizer's mask: the one in its section, or else the default of its factory."""
     if "mask" in section:
         return optimizers.MASKS[section.mask]
     parameters = inspect.signature(optimizers.OPTIMIZERS[section.name]).parameters
     return parameters["mask"].default if "mask" in parameters else optimizers.everything
 
 
-def _encode(config, nets, method: methods.Method, evaluation_view: Callable) -> Callable:
-    """The function from images to what config.evaluate.on names."""
+def _encode(
+    config: ConfigDict,
+    nets: Mapping[str, networks.Network],
+    method: methods.Method,
+    evaluation_view: Callable[[jax.Array], jax.Array],
+) -> Encode:
+    """Builds the function that computes the features to evaluate."""
     on = config.evaluate.on
     chains = {"features": {"encoder": nets["encoder"]}}
     if "projector" in nets:

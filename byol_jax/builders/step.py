@@ -1,6 +1,7 @@
-"""The parts, the first state and the parallel step of a run, for given data."""
+"""Builds the parts, the initial state and the parallel train step of a run, for given data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 from ml_collections import ConfigDict
@@ -10,7 +11,19 @@ from byol_jax.builders import inputs, parts
 
 
 def make_parts(config: ConfigDict, source: data.Source, images: inputs.Inputs) -> parts.Parts:
-    """The parts of the config for this data, with the device axis; raises as parts.build does."""
+    """Builds the parts of an experiment for the parallel train step and a training split.
+
+    Args:
+        config: The experiment's config.
+        source: The training split.
+        images: How the images reach the train step.
+
+    Returns:
+        The parts.
+
+    Raises:
+        UserError: If the config does not suit the data; see parts.build.
+    """
     return parts.build(
         config,
         num_examples=len(source),
@@ -24,7 +37,17 @@ def make_parts(config: ConfigDict, source: data.Source, images: inputs.Inputs) -
 def first_state(
     config: ConfigDict, built: parts.Parts, source: data.Source, images: inputs.Inputs
 ) -> Callable[[], train_state.TrainState]:
-    """The function that makes the first state, for jax.jit or jax.eval_shape."""
+    """Returns a function that creates the initial train state.
+
+    Args:
+        config: The experiment's config.
+        built: The parts of the config.
+        source: The training split.
+        images: How the images reach the train step.
+
+    Returns:
+        A function without arguments, for jax.jit or jax.eval_shape.
+    """
 
     def create():
         num_rows = 2 * config.batch_norm.get("groups", 1)
@@ -41,8 +64,17 @@ def first_state(
     return create
 
 
-def logs(config: ConfigDict, total_steps: int) -> Callable:
-    """The function of the steps done, a number or an array: whether it is time to log."""
+def logs(config: ConfigDict, total_steps: int) -> Callable[[Any], Any]:
+    """Returns the function that decides after which steps metrics are logged.
+
+    Args:
+        config: The experiment's config.
+        total_steps: Number of steps of the run; the last one is always logged.
+
+    Returns:
+        A function from the number of steps done, an integer or an array, to a bool of the same
+        kind.
+    """
 
     def is_due(done):
         return (done % config.log_every_steps == 0) | (done == total_steps)
@@ -55,9 +87,19 @@ def parallel_step(
     built: parts.Parts,
     images: inputs.Inputs,
     *,
-    devices: list[jax.Device] | None = None,
-) -> Callable:
-    """The step of train_step.parallel, on these devices; all that there are, unless given."""
+    devices: Sequence[Any] | None = None,
+) -> train_step.ParallelStep:
+    """Builds the train step that runs on several devices in parallel.
+
+    Args:
+        config: The experiment's config.
+        built: The parts of the config.
+        images: How the images reach the train step.
+        devices: JAX devices; None uses all devices.
+
+    Returns:
+        The parallel step; see train_step.parallel.
+    """
     step = train_step.make(
         built.method,
         built.optimizer,

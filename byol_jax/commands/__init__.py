@@ -1,21 +1,26 @@
-"""The commands of the program, a file each, with its flags beside its function.
+"""The commands of `python -m byol_jax`: one module per command.
 
-Each module has `EXAMPLE`, `add_arguments(parser)` and `run(flags)`, which returns the exit code, None
-for 0. A module loads when its command is called.
+Each module defines three names:
+
+    EXAMPLE                  an example command line, without the program's name
+    add_arguments(parser)    adds the command's flags
+    run(flags)               does the work and returns the exit code; None means 0
+
+A module is imported only when its command is called.
 """
 
-COMMANDS = {  # in the order of a project: name -> what it does
-    "prepare": "make a data set of a folder of pictures",
+COMMANDS = {  # name -> what the command does, in the order in which a project uses them
+    "prepare": "convert a folder of images into a data set",
     "preview": "draw training images and their augmented views",
     "train": "train an encoder, or resume a run",
-    "evaluate": "measure the features of a run or of an encoder's file",
-    "report": "write one HTML page about one or several runs",
-    "compare": "print a table of finished runs",
-    "embed": "compute the features of a folder of pictures",
+    "evaluate": "evaluate a trained encoder by kNN, linear classifiers or fine-tuning",
+    "report": "write an HTML page about one or more runs",
+    "compare": "print a table that compares finished runs",
+    "embed": "compute the features of all images in a folder",
     "export": "write the encoder of a run to a file, for byol_jax or PyTorch",
-    "import": "make an encoder's file of weights from another project",
-    "unpickle": "read the arrays of a pickled checkpoint without running it",
-    "bench": "measure speed and memory on this machine",
-    "plan": "compile the train step for a TPU that need not be here",
+    "import": "convert weights from another project into an encoder file",
+    "unpickle": "extract the arrays of a pickled checkpoint without executing the pickle",
+    "bench": "measure speed and memory use on this machine",
+    "plan": "compile the train step for TPUs, without a TPU, and print its memory and time",
 }
-MODULES = {"import": "import_weights"}  # where the name of a command is not that of its file
+MODULES = {"import": "import_weights"}  # commands whose module has another name

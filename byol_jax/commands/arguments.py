@@ -1,17 +1,29 @@
-"""What the commands share: their parser, and the config that their flags name and change."""
+"""The parser of command-line flags, and the loading of the config that the flags select."""
 
 import argparse
+import io
+import sys
 from collections.abc import Callable, Iterable, Sequence
+from typing import NoReturn
 
 from ml_collections import ConfigDict
 
 from byol_jax import errors
 
 PROGRAM = "python -m byol_jax"
+INTERRUPTED = "interrupted; run the same command to resume."
 
 
 class Parser(argparse.ArgumentParser):
-    """The parser of one command; a wrong command line ends in at most two lines, and exit code 2."""
+    """The flag parser of one command.
+
+    An invalid command line prints at most two lines and exits with code 2.
+
+    Args:
+        command: The command's name, such as "train".
+        summary: What the command does, as in commands.COMMANDS.
+        example: An example command line, without the program's name.
+    """
 
     def __init__(self, command: str, *, summary: str, example: str):
         super().__init__(
@@ -22,37 +34,57 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
         self.command = command
-        self._required, self._one_of = [], []
+        self._required: list[str] = []
+        self._one_of: list[str] = []
         self.add_argument(
             "--verbosity",
             type=int,
             default=-1,
-            metavar="N",
-            help="log level of libraries: -1 warnings, 0 information, 1 all",
+            metavar="LEVEL",
+            help="log level of the libraries that log with absl, such as Orbax: -1 for warnings, "
+            "0 for information, 1 for debug messages",
         )
 
-    def add_config(self, what: str = "config file", *, required: bool = True) -> None:
-        """Adds --config and --config.FIELD."""
-        self.add_argument("--config", metavar="FILE.py[:ARGUMENT]", help=what, required=False)
+    def add_config(self, description: str = "config file", *, required: bool = True) -> None:
+        """Adds the flags --config and --config.FIELD.
+
+        Args:
+            description: The help text of --config.
+            required: Whether the command cannot run without --config.
+        """
+        self.add_argument(
+            "--config",
+            metavar="FILE.py[:ARGUMENT]",
+            help=f"{description}; ARGUMENT is passed to the get_config function of the file",
+        )
         self.add_argument(
             "--config.FIELD",
             metavar="VALUE",
             dest="overrides",
-            help="change a field of the config, as --config.optimizer.weight_decay=1e-4; "
-            "byol_jax/config/fields.py lists them",
+            help="set a field of the config, as in --config.optimizer.weight_decay=1e-4; can be "
+            "given several times; byol_jax/config/fields.py lists the fields",
         )
         if required:
             self.require("config")
 
     def require(self, *names: str) -> None:
-        """Makes flags required, and says so in their help."""
+        """Makes flags required and marks them as required in the help text.
+
+        Args:
+            *names: Names of flags, without the leading dashes.
+        """
         self._required += names
         self._add_help(names, "required")
 
     def require_one(self, *names: str) -> None:
-        """Makes exactly one of several flags required, and says so in their help."""
+        """Makes exactly one of several flags required and says so in the help text.
+
+        Args:
+            *names: Names of flags, without the leading dashes.
+        """
         self._one_of = list(names)
-        self._add_help(names, f"one of {' and '.join(f'--{name}' for name in names)} is required")
+        flags = " or ".join(f"--{name}" for name in names)
+        self._add_help(names, f"either {flags} is required")
 
     def _add_help(self, names: Sequence[str], text: str) -> None:
         for action in self._actions:
@@ -60,11 +92,20 @@ class Parser(argparse.ArgumentParser):
                 action.help = f"{action.help} ({text})"
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
-        """The arguments of a command line; `overrides` are pairs of a dotted name and a text."""
-        rest, overrides = _split_overrides(argv)
-        namespace, unknown = self.parse_known_args(rest)
+        """Parses a command line and checks that the required flags are present.
+
+        Args:
+            argv: The words after the command's name.
+
+        Returns:
+            The values of the flags. `overrides` has one pair (dotted field name, text of the
+            value) per --config.FIELD flag.
+        """
+        words, overrides = _split_overrides(argv)
+        namespace, unknown = self.parse_known_args(words)
         if overrides and not hasattr(namespace, "overrides"):
-            self.error(f"{self.command} takes no --config.{overrides[0][0]}")
+            field, _ = overrides[0]
+            self.error(f"{self.command} has no flag --config.{field}")
         namespace.overrides = overrides
         if unknown:
             self._refuse(unknown[0])
@@ -75,27 +116,32 @@ class Parser(argparse.ArgumentParser):
             present = [name for name in self._one_of if getattr(namespace, name) is not None]
             if len(present) != 1:
                 names = " or ".join(f"--{name}" for name in self._one_of)
-                self.error(f"{self.command} needs {names}, one of them")
+                self.error(f"{self.command} needs either {names}, but not both")
         return namespace
 
-    def error(self, message: str) -> None:
-        """Prints what is wrong and where to look, and exits with 2."""
+    def error(self, message: str) -> NoReturn:
+        """Prints an error and a pointer to the help text, and exits with code 2.
+
+        Args:
+            message: What is wrong with the command line.
+        """
         message = errors.one_line(message).rstrip(".")
         end = "" if message.endswith("?") else "."
         self.exit(2, f"byol_jax: {message}{end}\nSee {self.prog} --help\n")
 
-    def _refuse(self, word: str) -> None:
-        """An argument that the command does not take; names the nearest flag."""
+    def _refuse(self, word: str) -> NoReturn:
+        """Reports an argument that the command does not have, and suggests the nearest flag."""
         flags = [flag for action in self._actions for flag in action.option_strings]
         flag = word.partition("=")[0]
         if not flag.startswith("-"):
-            self.error(f"{self.command} takes no {errors.one_line(word)!r}{_flag_for(word, flags)}")
-        long = sorted(flag for flag in flags if flag.startswith("--"))
+            hint = _suggest_flag(word, flags)
+            self.error(f"{self.command} does not accept {errors.one_line(word)!r}{hint}")
         hint = near(flag, flags)
         if "--config" in flags and flag.lstrip("-") in _config_fields():
             hint = f" (did you mean --config.{flag.lstrip('-')}?)"
+        accepted = ", ".join(sorted(flag for flag in flags if flag.startswith("--")))
         self.error(
-            f"{self.command} takes no {errors.one_line(flag)}{hint}; it takes {', '.join(long)}"
+            f"{self.command} has no flag {errors.one_line(flag)}{hint}; its flags are {accepted}"
         )
 
 
@@ -105,16 +151,16 @@ def _config_fields() -> Iterable[str]:
     return fields.default()
 
 
-def _flag_for(word: str, flags: Sequence[str]) -> str:
-    """What an error adds for a word without a flag: the flag that was probably meant."""
-    meant = "--config" if word.endswith(".py") else "--workdir"
-    if meant in flags:
-        return f"; did you mean {meant}={errors.one_line(word)}?"
-    return "; flags are written --name=value"
+def _suggest_flag(word: str, flags: Sequence[str]) -> str:
+    """Returns the end of an unknown-flag error, which suggests the nearest flag."""
+    flag = "--config" if word.endswith(".py") else "--workdir"
+    if flag in flags:
+        return f"; did you mean {flag}={errors.one_line(word)}?"
+    return "; write flags as --name=value"
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Shows the defaults that say something."""
+    """A help formatter that shows the default of a flag unless it is None or False."""
 
     def _get_help_string(self, action):
         if action.default in (None, False, argparse.SUPPRESS) or not action.option_strings:
@@ -122,33 +168,60 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         return f"{action.help} (default: %(default)s)"
 
 
-def choice(*known: str) -> Callable[[str], str]:
-    """The type of a flag that is one of some words; an error names the nearest."""
+def choice(*choices: str) -> Callable[[str], str]:
+    """Makes a function for argparse's `type` that accepts only certain words.
+
+    For another word, the error message suggests the nearest one.
+
+    Args:
+        *choices: The accepted words.
+
+    Returns:
+        A function that returns its argument unchanged if it is one of the words.
+    """
 
     def parse(text: str) -> str:
-        if text not in known:
+        if text not in choices:
+            names = ", ".join(choices)
             raise argparse.ArgumentTypeError(
-                f"{errors.one_line(text)!r} is not one of {', '.join(known)}{near(text, known)}"
+                f"{errors.one_line(text)!r} is not one of {names}{near(text, choices)}"
             )
         return text
 
     return parse
 
 
-def near(word: str, known: Iterable[str]) -> str:
-    """errors.near without quotes, for words of a command line."""
-    return errors.near(word, known, quoted=False)
+def near(word: str, choices: Iterable[str]) -> str:
+    """Returns a suggestion for a misspelled word, such as " (did you mean --out?)".
+
+    Args:
+        word: A word of a command line, possibly misspelled.
+        choices: The correct words.
+
+    Returns:
+        A text to append to an error message; empty if no word is near.
+    """
+    return errors.near(word, choices, quoted=False)
 
 
 def load_config(flags: argparse.Namespace) -> ConfigDict:
-    """The config of --config, or of the run in --workdir, changed by the --config.FIELD flags.
+    """Loads the config of a command and applies the --config.FIELD flags to it.
 
-    With --encoder and without --config, the defaults.
+    The config comes from the file of --config if given; otherwise from the defaults with --encoder,
+    or from the run in --workdir.
+
+    Args:
+        flags: The parsed flags of a command that has --config.
+
+    Returns:
+        The config of the experiment.
 
     Raises:
-        UserError: for a file that fails, and a field that is unknown or of another type.
+        UserError: The config file fails, or a --config.FIELD flag names an unknown field or has a
+            value of the wrong type.
     """
-    from byol_jax.config import fields, load, overrides, saved  # they load jax, which help need not
+    # Imported here because these modules load JAX, which --help must not wait for.
+    from byol_jax.config import fields, load, overrides, saved
 
     if flags.config is not None:
         config = load.load(flags.config)
@@ -161,13 +234,20 @@ def load_config(flags: argparse.Namespace) -> ConfigDict:
     return config
 
 
-def _split_overrides(argv: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """The other arguments, and the --config.FIELD=VALUE as pairs.
+def escape_unprintable() -> None:
+    """Makes print() escape characters that cannot be encoded; file names may contain them."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
-    A value may follow as a word of its own. Without one a field is True, and as --noconfig.FIELD
-    it is False.
+
+def _split_overrides(argv: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Separates the --config.FIELD=VALUE flags of a command line from its other words.
+
+    Returns the other words and the pairs (FIELD, VALUE). VALUE is the text after "=", or else the
+    next word. If both are missing, VALUE is "True"; for --noconfig.FIELD it is "False".
     """
-    rest, overrides = [], []
+    others = []
+    overrides = []
     words = list(argv)
     while words:
         word = words.pop(0)
@@ -179,5 +259,5 @@ def _split_overrides(argv: Sequence[str]) -> tuple[list[str], list[tuple[str, st
                 value = words.pop(0) if words and not words[0].startswith("--") else "True"
             overrides.append((flag.removeprefix("--config."), value))
         else:
-            rest.append(word)
-    return rest, overrides
+            others.append(word)
+    return others, overrides

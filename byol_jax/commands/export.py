@@ -1,7 +1,9 @@
-"""python -m byol_jax export: write the encoder of a run to a file, for byol_jax or PyTorch."""
+"""The command `export`: write the encoder of a run to a file, for byol_jax or PyTorch."""
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -14,44 +16,66 @@ from byol_jax.training import start
 
 EXAMPLE = "export --workdir=runs/quickstart --out=encoder.safetensors --layout=torchvision"
 _OTHER_FORMATS = (".bin", ".ckpt", ".npz", ".onnx", ".pkl", ".pt", ".pth")
-LAYOUTS = (*encoders.file.LAYOUTS, "timm")  # timm's names of a ResNet are torchvision's
+LAYOUTS = (*encoders.file.LAYOUTS, "timm")  # timm names the arrays of a ResNet as torchvision does
 
 
 def add_arguments(parser: arguments.Parser) -> None:
     """Adds the flags of `export`."""
-    parser.add_argument("--workdir", metavar="FOLDER", help="a run")
-    parser.add_argument("--encoder", metavar="FILE", help="an encoder's file, in place of a run")
     parser.add_argument(
-        "--out", metavar="FILE.safetensors|FOLDER", help="what to write, with a model card beside"
+        "--workdir", metavar="FOLDER", help="workdir of the run whose encoder is exported"
+    )
+    parser.add_argument(
+        "--encoder",
+        metavar="FILE",
+        help="encoder file to write again, for example in another layout",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FILE.safetensors|FOLDER",
+        help="file to write, or a folder in which to write model.safetensors; a model card is "
+        "written to the same folder",
     )
     parser.add_argument(
         "--layout",
         type=arguments.choice(*LAYOUTS),
         default="flax",
-        help="names and shapes of the arrays: flax, torchvision or timm",
+        metavar="|".join(LAYOUTS),
+        help="names and shapes of the arrays: flax for byol_jax, torchvision or timm for PyTorch",
     )
     parser.add_argument(
-        "--step", type=int, metavar="N", help="of which checkpoint; the newest unless set"
+        "--step",
+        type=int,
+        metavar="N",
+        help="training step of the run's checkpoint to export; by default the newest",
     )
-    parser.add_config("config file, in place of the run's own", required=False)
+    parser.add_config("config file; by default the run's config", required=False)
     parser.require("out")
     parser.require_one("encoder", "workdir")
 
 
 def run(flags: argparse.Namespace) -> None:
-    """Exports, and prints what was written."""
+    """Exports an encoder and prints the names of the files it writes."""
     results = {}
     if flags.encoder is not None:
         encoder = encoders.load(flags.encoder)
     else:
         encoder = export_run(arguments.load_config(flags), flags.workdir, flags.step)
-        results = results_of(flags.workdir, encoder.about.step)
+        results = results_of(flags.workdir, encoder.info.step)
     for file in export(encoder, flags.out, layout=flags.layout, results=results):
         print(f"wrote {file}")
 
 
-def export_run(config: ConfigDict, folder: str, step: int | None) -> encoders.Encoder:
-    """The encoder of a checkpoint of a workdir, the newest one without a step."""
+def export_run(config: ConfigDict, folder: str | Path, step: int | None) -> encoders.Encoder:
+    """Restores the encoder of a run from one of its checkpoints.
+
+    Args:
+        config: The experiment's config.
+        folder: The workdir of the run.
+        step: The training step of the checkpoint; None takes the newest.
+
+    Returns:
+        The encoder.
+    """
     check.check(config, complete=False)
     experiment = start.prepare(config, folder, writes=False)
     with checkpoint.Checkpoints(experiment.workdir, keep=None) as checkpoints:
@@ -60,29 +84,44 @@ def export_run(config: ConfigDict, folder: str, step: int | None) -> encoders.En
 
 
 def export(
-    encoder: encoders.Encoder, out: str | Path, *, layout: str = "flax", results: dict | None = None
+    encoder: encoders.Encoder,
+    out: str | Path,
+    *,
+    layout: str = "flax",
+    results: Mapping[str, Sequence[Any]] | None = None,
 ) -> tuple[Path, Path]:
-    """Writes the encoder's file and, beside it, its card; gives both paths.
+    """Writes an encoder file and, in the same folder, its model card.
 
-    out: a file that ends in .safetensors, or a folder, in which it is called model.safetensors.
-    layout: one of LAYOUTS.  results: rows by features' name, for the card.
+    Args:
+        encoder: The encoder.
+        out: The file to write, which ends in .safetensors, or a folder in which to write
+            model.safetensors.
+        layout: One of LAYOUTS: the library whose names and shapes the arrays get.
+        results: Accuracies for the model card, in the form of results_of.
 
-    Raises UserError for an unknown layout, and for a network that torchvision's has no place for.
+    Returns:
+        The paths of the encoder file and of the model card.
+
+    Raises:
+        UserError: The layout is unknown, the network does not exist in torchvision, or `out` ends
+            in the suffix of another format.
     """
     if layout not in LAYOUTS:
-        raise errors.UserError(f"unknown layout {layout!r}; choose {', '.join(LAYOUTS)}.")
+        names = ", ".join(LAYOUTS)
+        raise errors.UserError(f"unknown layout {layout!r}; choose one of {names}.")
     layout = "torchvision" if layout == "timm" else layout
     out = paths.local(out)
     if out.suffix in _OTHER_FORMATS:
         raise errors.UserError(
-            f"--out={out}: the file is safetensors; end its name in .safetensors, or name a folder."
+            f"--out={out}: export writes the format safetensors; give a name that ends in "
+            ".safetensors, or a folder."
         )
     out = out if out.suffix == ".safetensors" else out / "model.safetensors"
-    encoders.file.write(out, encoder.params, encoder.stats, encoder.about, layout=layout)
+    encoders.file.write(out, encoder.params, encoder.stats, encoder.info, layout=layout)
     card = encoders.card.place(out)
     text = encoders.card.text(
         out.name,
-        encoder.about,
+        encoder.info,
         layout,
         num_features=encoder.num_features,
         results=results or {},
@@ -91,8 +130,17 @@ def export(
     return out, card
 
 
-def results_of(folder: str | Path, step: int) -> dict:
-    """The rows that were measured of this step in a workdir, by features' name."""
+def results_of(folder: str | Path, step: int) -> dict[str, list[dict[str, Any]]]:
+    """Reads the evaluation results of a run if they include a certain checkpoint.
+
+    Args:
+        folder: The workdir of the run.
+        step: The training step of the checkpoint.
+
+    Returns:
+        The rows of evaluation.json by the name of the features, such as "learned"; empty if this
+        step was not evaluated.
+    """
     try:
         accuracy = workdir.read_evaluation(folder)["accuracy"]
     except (OSError, ValueError, KeyError):

@@ -1,4 +1,4 @@
-"""python -m byol_jax import: make an encoder's file of weights from another project."""
+"""The command `import`: convert weights from another project into an encoder file."""
 
 import argparse
 from pathlib import Path
@@ -12,32 +12,50 @@ EXAMPLE = "import --weights=moco_v2_800ep_pretrain.pth.tar --out=encoder.safeten
 
 def add_arguments(parser: arguments.Parser) -> None:
     """Adds the flags of `import`."""
-    parser.add_argument("--weights", metavar="FILE", help="a file that another project wrote")
     parser.add_argument(
-        "--out", metavar="FILE.safetensors|FOLDER", help="what to write, with a model card beside"
+        "--weights",
+        metavar="FILE",
+        help="weights of a ResNet from torchvision, timm, MoCo, SimCLR or BYOL, as .safetensors, "
+        ".npz or a PyTorch file; nothing in the file is executed",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FILE.safetensors|FOLDER",
+        help="file to write, or a folder in which to write model.safetensors; a model card is "
+        "written to the same folder",
     )
     parser.require("weights", "out")
 
 
 def run(flags: argparse.Namespace) -> None:
-    """Imports, and prints what was written."""
-    for file in from_elsewhere(flags.weights, flags.out):
+    """Converts the weights and prints the names of the files it writes."""
+    for file in convert(flags.weights, flags.out):
         print(f"wrote {file}")
 
 
-def from_elsewhere(weights: str | Path, out: str | Path) -> tuple[Path, Path]:
-    """Writes weights that another project trained as a file of an encoder, and its card.
+def convert(weights: str | Path, out: str | Path) -> tuple[Path, Path]:
+    """Converts weights from another project into an encoder file with a model card.
 
-    weights: a file of torchvision's names, or MoCo's, SimCLR's or BYOL's (see encoders.foreign).
+    Nothing in the file of weights is executed.
 
-    Raises FileNotFoundError where there is none, UserError where it is none of these; nothing in
-    the file is run.
+    Args:
+        weights: A file with weights from torchvision, timm, MoCo, SimCLR or BYOL (see
+            encoders.foreign), or an encoder file.
+        out: The file to write, which ends in .safetensors, or a folder in which to write
+            model.safetensors.
+
+    Returns:
+        The paths of the encoder file and of the model card.
+
+    Raises:
+        FileNotFoundError: The file of weights does not exist.
+        UserError: The file does not contain the weights of a supported network.
     """
     if encoders.file.is_encoder(weights):
         return export.export(encoders.load(weights), out)
     loaded = encoders.foreign.load(weights)
     channels = loaded.params["stem_conv"]["kernel"].shape[2]
-    about = encoders.About(
+    description = encoders.EncoderInfo(
         encoder=loaded.encoder,
         norm="batch",
         image_shape=(loaded.image_size, loaded.image_size, channels),
@@ -49,4 +67,4 @@ def from_elsewhere(weights: str | Path, out: str | Path) -> tuple[Path, Path]:
         step=0,
         commit=version.commit(),
     )
-    return export.export(encoders.Encoder(loaded.params, loaded.stats, about), out)
+    return export.export(encoders.Encoder(loaded.params, loaded.stats, description), out)

@@ -1,4 +1,4 @@
-"""python -m byol_jax plan: compile the train step for a TPU that need not be here."""
+"""The command `plan`: compile the train step for TPUs and print its memory and time."""
 
 import argparse
 
@@ -17,24 +17,27 @@ def add_arguments(parser: arguments.Parser) -> None:
     """Adds the flags of `plan`."""
     parser.add_config("config file of the experiment")
     parser.add_argument(
-        "--topology", metavar="CHIP:SIDES", help="chips and their sides, such as v5e:4x4"
+        "--topology",
+        metavar="CHIP:SIDES",
+        help="TPU chips to compile for: v5e, v5p or v6e and the sides of the slice in chips, such "
+        "as v5e:4x4",
     )
     parser.add_argument(
         "--num_examples",
         type=int,
         metavar="N",
-        help="of the training split, where the data set is not prepared",
+        help="number of images in the training split; needed only if the data set is not prepared",
     )
     parser.add_argument(
         "--largest",
         action="store_true",
-        help="look for the largest batch that fits; a compile per trial",
+        help="also search for the largest batch that fits; this compiles the step several times",
     )
     parser.require("topology")
 
 
 def run(flags: argparse.Namespace) -> None:
-    """Prints the plan."""
+    """Compiles the train step and prints its cost."""
     config = arguments.load_config(flags)
     check.check(config)
     report(config, flags.topology, num_examples=flags.num_examples, largest=flags.largest)
@@ -43,11 +46,22 @@ def run(flags: argparse.Namespace) -> None:
 def report(
     config: ConfigDict, topology: str, *, num_examples: int | None = None, largest: bool = False
 ) -> plan.Plan:
-    """Compiles the step for a topology such as "v5e:4x4", prints what it costs, and returns that.
+    """Compiles the train step for a TPU topology and prints its memory, operations and time.
 
-    largest: also compiles for other batches, to find the largest that fits: a compile each.
+    No TPU is needed, and neither the model nor the data are allocated.
 
-    Raises ImportError without the extra `plan`, UserError for an unknown topology or config.
+    Args:
+        config: The experiment's config.
+        topology: The chip and the sides of the slice in chips, such as "v5e:4x4".
+        num_examples: The number of images in the training split, if the data set is not prepared.
+        largest: Also search for the largest batch that fits. Each trial compiles the step once.
+
+    Returns:
+        The costs of the step with the config's batch size.
+
+    Raises:
+        MissingExtra: libtpu is not installed.
+        UserError: The topology is unknown, or the batch size does not suit it.
     """
     chip, targets = plan.devices(topology)
     source = lowering.outline(config, num_examples)
@@ -63,6 +77,7 @@ def report(
     images = config.epochs * (len(source) // config.batch_size) * config.batch_size
     print("\n".join(plan.lines(compiled, chip, len(targets), images)))
     if largest:
-        best = plan.largest(compile_at, compiled, multiple_of=config.microbatches)
-        print(f"largest batch that fits: {best} a device, {best * len(targets)} in all")
+        per_device = plan.largest(compile_at, compiled, multiple_of=config.microbatches)
+        total = per_device * len(targets)
+        print(f"largest batch that fits: {per_device} images per device, {total} in total")
     return compiled

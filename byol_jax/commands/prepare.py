@@ -1,4 +1,4 @@
-"""python -m byol_jax prepare: make a data set of a folder of pictures."""
+"""The command `prepare`: convert a folder of images into a data set."""
 
 import argparse
 import sys
@@ -14,43 +14,62 @@ def add_arguments(parser: arguments.Parser) -> None:
     parser.add_argument(
         "--source",
         metavar="FOLDER",
-        help="a folder of pictures, of MNIST's IDX files, or of TFDS's TFRecord files",
+        help="folder of images, of MNIST's IDX files, or of TFRecord files that TFDS wrote; images "
+        "in its subfolders train and test (or val) form these splits",
     )
-    parser.add_argument("--out", metavar="FOLDER", help="the data set to write, a new folder")
+    parser.add_argument(
+        "--out", metavar="FOLDER", help="folder in which to write the data set; it must not exist"
+    )
     parser.add_argument(
         "--labels",
         default="folders",
         metavar="folders|none|FILE.csv",
-        help="labels: the names of the subfolders, none, or columns path and label of a CSV file",
+        help="source of the labels: the names of the subfolders, no labels, or a CSV file with the "
+        "columns path and label",
     )
     parser.add_argument(
         "--test_fraction",
         type=float,
-        metavar="PART",
-        help="the part to test on, where there is no folder for it",
+        metavar="FRACTION",
+        help="fraction of the images, between 0 and 1, to use as the test split if the source has "
+        "no test folder; by default all of them are training images",
     )
     parser.add_argument(
         "--max_side",
         type=int,
         metavar="PIXELS",
-        help="make pictures smaller whose shorter side is longer",
+        help="shrink images whose shorter side is longer than this; by default sizes are kept",
     )
     parser.add_argument(
         "--duplicates",
         type=arguments.choice("drop", "keep"),
         default="drop",
-        help="pictures with equal pixels: drop all but the first, or keep them",
+        metavar="drop|keep",
+        help="what to do with images that have the same pixels: keep only the first, or keep all",
     )
-    parser.add_argument("--max_train", type=int, metavar="N", help="read N training pictures")
-    parser.add_argument("--max_test", type=int, metavar="N", help="read N test pictures")
     parser.add_argument(
-        "--workers", type=int, metavar="N", help="processes; one per core unless set"
+        "--max_train",
+        type=int,
+        metavar="N",
+        help="read only the first N training images; by default all",
+    )
+    parser.add_argument(
+        "--max_test",
+        type=int,
+        metavar="N",
+        help="read only the first N test images; by default all",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="number of processes that read images; by default one per core",
     )
     parser.require("source", "out")
 
 
 def run(flags: argparse.Namespace) -> None:
-    """Prepares, and prints what became of the pictures."""
+    """Prepares the data set and prints a report on the images."""
     try:
         with monitor.Counter() as counter:
             report = data.prepare(
@@ -66,7 +85,7 @@ def run(flags: argparse.Namespace) -> None:
                 progress=counter,
             )
     except KeyboardInterrupt:
-        sys.exit("interrupted; run the same command to go on from here.")
-    sys.stdout.reconfigure(errors="backslashreplace")  # file names have any encoding
+        sys.exit(arguments.INTERRUPTED)
+    arguments.escape_unprintable()
     print("\n".join(report.lines()))
-    print(f"wrote {flags.out}, with this report in {data.Report.FILE}")
+    print(f"wrote {flags.out}; this report is also in its {data.Report.FILE}")

@@ -1,4 +1,4 @@
-"""python -m byol_jax preview: draw training images and their augmented views."""
+"""The command `preview`: draw training images and their augmented views."""
 
 import argparse
 
@@ -12,13 +12,18 @@ EXAMPLE = "preview --config=configs/quickstart.py --out=views.png"
 def add_arguments(parser: arguments.Parser) -> None:
     """Adds the flags of `preview`."""
     parser.add_config("config file of the experiment")
-    parser.add_argument("--out", metavar="FILE.png", help="the picture to write")
+    parser.add_argument(
+        "--out",
+        metavar="FILE.png",
+        help="image file to write, in any format that Pillow supports: one row per training image, "
+        "with several random draws of each view",
+    )
     parser.require("out")
 
 
 def run(flags: argparse.Namespace) -> None:
-    """Writes the picture."""
+    """Writes an image file of training images and their views."""
     config = arguments.load_config(flags)
     check.check(config)
     preview.preview(config, flags.out)
-    print(f"wrote {flags.out}: a row per image, a column per draw of each view")
+    print(f"wrote {flags.out}: one row per image, one column per draw of each view")

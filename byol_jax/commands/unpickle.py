@@ -1,4 +1,4 @@
-"""python -m byol_jax unpickle: read the arrays of a pickled checkpoint without running it."""
+"""The command `unpickle`: extract the arrays of a pickled checkpoint without executing it."""
 
 import argparse
 
@@ -10,12 +10,21 @@ EXAMPLE = "unpickle --source=byol.pkl --out=byol.npz"
 
 def add_arguments(parser: arguments.Parser) -> None:
     """Adds the flags of `unpickle`."""
-    parser.add_argument("--source", metavar="FILE", help="a pickle, such as BYOL's checkpoint")
-    parser.add_argument("--out", metavar="FILE.npz", help="what to write")
+    parser.add_argument(
+        "--source",
+        metavar="FILE",
+        help="pickle file, such as BYOL's checkpoints, or a file that torch.save wrote; it is "
+        "never executed",
+    )
+    parser.add_argument(
+        "--out", metavar="FILE.npz", help="file to write; the command import accepts it"
+    )
     parser.require("source", "out")
 
 
 def run(flags: argparse.Namespace) -> None:
-    """Writes the arrays."""
+    """Extracts the arrays and writes them to a file."""
     encoders.foreign.unpickle(flags.source, flags.out)
-    print(f"wrote {flags.out}, the arrays; `import` can read it.")
+    print(
+        f"wrote {flags.out}; run `import --weights={flags.out}` to convert it into an encoder file."
+    )

@@ -1,6 +1,6 @@
-"""The config of an experiment: its fields, the schema of its sections, and the checks of both.
+"""Experiment configs: their fields and defaults, schema, checks, overrides and files.
 
-`config.default()` is where a config file begins; `config.bases` has what those of a data set share.
+A config file starts from `config.default()`, or from a base in `config.bases` for its data set.
 """
 
 from byol_jax.config.fields import default

@@ -1,7 +1,7 @@
-"""The check of a config: one pass over all sections, before anything is built or written.
+"""Checks a config in one pass over all sections, before anything is built or written.
 
-What it lets through, `builders` calls without looking again. Whether the config suits its data and
-devices shows when these are there: see builders.parts, builders.views and training.start.
+`builders` relies on these checks. Whether the config suits the data and the devices is checked
+later, once these are open: see builders.parts, builders.views and training.start.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ PRECISIONS = ("float32", "bfloat16")
 MODES = ("auto", "resident", "streamed")
 CROPS = ("auto", "device", "host")
 BASELINES = ("untrained", "raw pixels")
-STEPS = ("last", "best")  # beside numbers, in config.evaluate.steps
+STEPS = ("last", "best")  # config.evaluate.steps accepts these and step numbers
 ON = ("features", "projections", "patches")
 _CHOICES = {
     "precision": PRECISIONS,
@@ -28,14 +28,14 @@ _CHOICES = {
     "probe.mask": optimizers.MASKS,
     "evaluate.on": ON,
 }
-_RANGES = {  # of arguments that mean the same in every section: in words, and as a test
+_RANGES = {  # arguments with the same meaning in every section: (range in words, test)
     "temperature": ("above 0", lambda value: value > 0),
     "decay": ("in [0, 1]", lambda value: 0 <= value <= 1),
     "weight_decay": ("0 or more", lambda value: value >= 0),
     "warmup_epochs": ("0 or more", lambda value: value >= 0),
     "k": ("1 or more", lambda value: value >= 1),
 }
-_EXAMPLES = {  # how to give a section that is missing
+_EXAMPLES = {  # flags that create a missing section
     "encoder": "name=resnet50",
     "projector": "widths='(512, 128)'",
     "predictor": "widths='(512, 128)'",
@@ -57,20 +57,22 @@ _LEAST = {
 
 
 def check(config: ConfigDict, *, complete: bool = True) -> None:
-    """Checks every field and section of an experiment by itself.
+    """Checks every field and section of a config, independently of the data and the devices.
 
     Args:
-        config: the experiment.
-        complete: False lets fields of default() be missing, and unknown ones be there, as in
-            configs saved by older versions.
+        config: The experiment's config.
+        complete: False accepts missing and unknown fields, as in configs that older versions
+            saved.
 
     Raises:
-        UserError: naming the field, what it may be, and the nearest known name.
+        UserError: If a field or section is wrong. The message names it, the valid values and the
+            closest valid name.
     """
     check_fields(config, complete=complete)
     if not config.views:
         raise errors.UserError(
-            "config.views is empty; give one section per view, each with a name.", section="views"
+            "config.views is empty; add one section per view, with the name of a preset.",
+            section="views",
         )
     for view in config.views:
         _check_section(f"views.{view}", config)
@@ -79,15 +81,24 @@ def check(config: ConfigDict, *, complete: bool = True) -> None:
     present = [path for path in sections.KINDS if path not in absent]
     for path in present:
         _check_section(path, config)
-    for path in present:  # what is missing shows once every section is known to be right
-        _check_complete(path, config)
+    # After all names and types are right, since a mistyped argument also looks like a missing one.
+    for path in present:
+        _check_required(path, config)
     _check_choices(config)
     _check_predictor(config)
     check_evaluation(config)
 
 
 def check_fields(config: ConfigDict, *, complete: bool = True) -> None:
-    """Checks the fields that default() has, and no section that picks a factory; see check."""
+    """Checks the fields that every config has, but not the arguments of networks, methods etc.
+
+    Args:
+        config: The experiment's config.
+        complete: False accepts missing and unknown fields, as in `check`.
+
+    Raises:
+        UserError: If a field is missing, unknown, of the wrong type or out of range.
+    """
     _check_closed("", config, config, complete)
     for path in ("data", "evaluate", "evaluate.data"):
         section = sections.value_at(config, path)
@@ -108,117 +119,136 @@ def check_fields(config: ConfigDict, *, complete: bool = True) -> None:
 def check_evaluation(config: ConfigDict) -> None:
     """Checks config.evaluate: protocols, baselines, steps, options and the view.
 
+    Args:
+        config: The experiment's config.
+
     Raises:
-        UserError: as check does.
+        UserError: If a value or an argument is unknown or of the wrong type.
     """
     section = config.evaluate
     for name in section.baselines:
         sections.check_choice("evaluate.baselines", name, BASELINES)
     for name in section.protocols:
         sections.check_choice("evaluate.protocols", name, protocols.PROTOCOLS)
-    for name in section.steps:
-        if not sections.fits(name, int) or name < 1:
-            sections.check_choice("evaluate.steps", name, (*STEPS, "a number from 1"))
+    for step in section.steps:
+        if not sections.fits(step, int) or step < 1:
+            sections.check_choice("evaluate.steps", step, (*STEPS, "a number from 1"))
     for name, options in section.options.items():
-        sections.check_argument("evaluate.options", "it", name, [*protocols.PROTOCOLS])
+        sections.check_argument("evaluate.options", "this section", name, protocols.PROTOCOLS)
         _check_arguments(f"evaluate.options.{name}", name, options, config)
     _check_arguments("evaluate.view", "augment.evaluation_view", section.view, config)
 
 
-def _check_closed(path, section, config, complete):
-    """A section that has the fields of default(), no others, each of its type."""
-    dot = f"{path}." if path else ""
-    known = sections.accepted(path, config)
+def _check_closed(
+    path: str, section: Mapping[str, Any], config: ConfigDict, complete: bool
+) -> None:
+    """Checks the fields and types of a section whose fields are exactly those of default()."""
+    prefix = f"{path}." if path else ""
+    types_by_name = sections.accepted(path, config)
     if complete:
-        _check_names(dot, section, known)
-    for name in sorted(set(section) & set(known)):
-        sections.check_type(f"{dot}{name}", section[name], known[name])
-    parts = {"": "views", "evaluate": "options"}.get(path)
-    for part, value in (section.get(parts) or {}).items() if parts else ():
-        sections.check_type(f"{dot}{parts}.{part}", value, Mapping[str, Any])
+        _check_names(path, section, types_by_name)
+    for name in sorted(set(section) & set(types_by_name)):
+        sections.check_type(f"{prefix}{name}", section[name], types_by_name[name])
+    subsections = {"": "views", "evaluate": "options"}.get(path)
+    if subsections is None:
+        return
+    for name, value in (section.get(subsections) or {}).items():
+        sections.check_type(f"{prefix}{subsections}.{name}", value, Mapping[str, Any])
 
 
-def _check_names(dot: str, section: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+def _check_names(path: str, section: Mapping[str, Any], choices: Mapping[str, Any]) -> None:
+    prefix = f"{path}." if path else ""
+    label = f"config.{path}" if path else "config"
+    names = ", ".join(sorted(choices))
     for name in section:
-        if name not in known:
+        if name not in choices:
+            hint = errors.near(name, choices)
             raise errors.UserError(
-                f"there is no config.{dot}{name}{errors.near(name, known)}; there are "
-                f"{', '.join(sorted(known))}.",
-                section=f"{dot}{name}",
+                f"{label} has no field {name!r}{hint}; it has {names}.",
+                section=f"{prefix}{name}",
             )
-    for name in known:
+    for name in choices:
         if name not in section and name not in sections.OPTIONAL:
             raise errors.UserError(
-                f"config.{dot}{name} is missing; begin with config.default() of byol_jax.config, "
-                "which has it, and replace a section whole only with all of its fields.",
-                section=f"{dot}{name}",
+                f"config.{prefix}{name} is missing. Start from byol_jax.config.default(), which "
+                "has every field, and if you replace a section, give all of its fields.",
+                section=f"{prefix}{name}",
             )
 
 
 def _check_section(path: str, config: ConfigDict) -> None:
-    """A section that picks a factory: its name, and the names and types of its arguments."""
+    """Checks a section that selects a factory: its name and the factory's arguments."""
     section = sections.value_at(config, path) or {}
     name = sections.name_of(path, section)
     label = f"{name} norm" if path == "batch_norm" else name
     _check_arguments(path, label, section, config)
 
 
-def _check_arguments(path, label, arguments, config):
-    known = sections.accepted(path, config)
+def _check_arguments(
+    path: str, label: str, arguments: Mapping[str, Any], config: ConfigDict
+) -> None:
+    types_by_name = sections.accepted(path, config)
     for argument, value in arguments.items():
-        sections.check_argument(path, label, argument, list(known))
-        sections.check_type(f"{path}.{argument}", value, known[argument])
+        sections.check_argument(path, label, argument, types_by_name)
+        sections.check_type(f"{path}.{argument}", value, types_by_name[argument])
         _check_range(f"{path}.{argument}", argument, value)
 
 
 def _check_range(path: str, argument: str, value: Any) -> None:
-    """What holds for an argument of this name in every section."""
+    """Checks the range of an argument that has the same meaning in every section."""
     if argument not in _RANGES or not sections.fits(value, float):
         return
-    words, holds = _RANGES[argument]
-    if not holds(value):
+    range_text, contains = _RANGES[argument]
+    if not contains(value):
         raise errors.UserError(
-            f"config.{path} is {value}; it must be {words}.", section=path, value=value
+            f"config.{path} is {value}; it must be {range_text}.", section=path, value=value
         )
 
 
-def _check_complete(path: str, config: ConfigDict) -> None:
+def _check_required(path: str, config: ConfigDict) -> None:
     missing = sections.missing(path, config)
     if not missing:
         return
     name = sections.name_of(path, config.get(path) or {})
+    names = ", ".join(missing)
     first = missing[0]
-    place = f"config.{path}.{first}"
+    setting = f"config.{path}.{first}"
     if first in sections.NETWORKS:
-        place = f"the section config.{first}, as --config.{first}.{_EXAMPLES[first]}"
-    raise errors.UserError(
-        f"{path} {name!r} needs {', '.join(missing)}: give it in {place}.", section=path
-    )
+        setting = f"the section config.{first}, for example --config.{first}.{_EXAMPLES[first]}"
+    raise errors.UserError(f"the {path} {name!r} needs {names}; set {setting}.", section=path)
 
 
 def _check_choices(config: ConfigDict) -> None:
-    for path, known in _CHOICES.items():
+    for path, choices in _CHOICES.items():
         value = sections.value_at(config, path)
         if value is not None:
-            sections.check_choice(path, value, known)
+            sections.check_choice(path, value, choices)
 
 
 def _check_predictor(config: ConfigDict) -> None:
-    """A predictor needs a method that has one, and predicts the projector's outputs."""
+    """Checks that the method takes a predictor, and that predictor and projector widths match."""
     if not config.get("predictor"):
         return
+    method = config.method.name
     if not sections.takes("method", config, "predictor"):
         raise errors.UserError(
-            f"config.predictor: the method {config.method.name!r} takes no predictor; remove the "
-            "section, by flag with --config.predictor='{}', or choose a method that takes one.",
+            f"config.predictor: the method {method!r} takes no predictor; remove the section "
+            "(as a flag: --config.predictor='{}'), or choose a method that takes one.",
             section="predictor",
         )
     widths = {name: config[name].get("widths") for name in ("predictor", "projector")}
-    last = {name: each[-1] for name, each in widths.items() if isinstance(each, Sequence) and each}
+    last = {
+        name: numbers[-1]
+        for name, numbers in widths.items()
+        if isinstance(numbers, Sequence) and numbers
+    }
     if len(set(last.values())) > 1:
+        predictor_width = last["predictor"]
+        projector_width = last["projector"]
         raise errors.UserError(
-            f"config.predictor.widths ends in {last['predictor']} and config.projector.widths in "
-            f"{last['projector']}; the one predicts the other: end both in the same width.",
+            f"config.predictor.widths ends in {predictor_width} and config.projector.widths ends "
+            f"in {projector_width}. The predictor predicts projections, so both must end in the "
+            "same width.",
             section="predictor.widths",
             value=widths["predictor"],
         )

@@ -1,107 +1,289 @@
-"""The fields of an experiment and what they mean; a config file changes some of them."""
+"""The config reference: every field of an experiment with its type, default and description."""
+
+import copy
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict, config_dict
 
+ABSENT = object()  # the default of an optional field that default() does not contain
 
-def default() -> ConfigDict:
-    """What every experiment has. A section with a `name` picks that part; the rest of the section
-    are the keyword arguments of its factory.
 
-    Config files fill in `views`, `encoder`, `projector`, `method`, and `predictor` where the method
-    takes one; they may replace any other section whole.
+class Field(NamedTuple):
+    """Type, default and meaning of one config field.
+
+    Attributes:
+        type: Type of the value. If the default is None, None is valid too.
+        default: Value in `default()`, or ABSENT if `default()` does not contain the field.
+        description: What the field does, as one line of text.
     """
-    return ConfigDict(
+
+    type: type
+    default: Any
+    description: str
+
+
+# Sections come before their fields. A section that picks a function by its name takes the
+# function's arguments as further fields; the function's docstring describes these.
+FIELDS = {
+    "seed": Field(int, 0, "Seed of the initial parameters, the data order and the augmentation."),
+    # The training data.
+    "data": Field(dict, {}, "Data set to train on, and how its images reach the devices."),
+    "data.name": Field(
+        str,
+        "fashion_mnist_10k",
+        "Data set: fashion_mnist_10k (part of the package), a folder that `prepare` wrote, or the "
+        "name of a TFDS data set.",
+    ),
+    "data.train_split": Field(
+        str, "train", "Split to train on, in TFDS notation, such as train or train[:90%]."
+    ),
+    "data.test_split": Field(str, "test", "Split to evaluate on after training, in TFDS notation."),
+    "data.data_dir": Field(
+        str,
+        None,
+        "Folder of the TFDS data sets; missing data sets are downloaded into it. None is the "
+        "default folder of TFDS.",
+    ),
+    "data.image_size": Field(
+        int,
+        None,
+        "Side in pixels of the square images: the shorter side is resized to it and the center is "
+        "cropped. None keeps the stored size. Not used for training if the host crops.",
+    ),
+    "data.mode": Field(
+        str,
+        "auto",
+        "resident keeps all decoded images on every device; streamed decodes each batch when it is "
+        "needed; auto is resident if all images have one size and take at most 1 GiB.",
+    ),
+    "data.crops": Field(
+        str,
+        "auto",
+        "Where random crops are cut: device; host, while it decodes; or auto, which is host for "
+        "streamed images that are larger than 128 pixels or differ in size, if the views allow it.",
+    ),
+    "data.workers": Field(
+        int,
+        None,
+        "Number of processes that read streamed images ahead. None is one per CPU core, at most "
+        "16.",
+    ),
+    # The views of each image.
+    "views": Field(
+        dict,
+        {},
+        "One section per view, in the order that the method expects. Fields other than name and "
+        "strength replace settings of the preset; see augment.Settings.",
+    ),
+    "views.*.name": Field(str, ABSENT, "Augmentation preset: one of augment.PRESETS."),
+    "views.*.strength": Field(
+        float,
+        ABSENT,
+        "Factor on the preset's brightness, contrast, saturation and hue jitter (SimCLR's s); 1 if "
+        "absent.",
+    ),
+    # The networks.
+    "encoder": Field(
+        dict,
+        {},
+        "Backbone whose features are evaluated and exported. Further fields are arguments of the "
+        "network.",
+    ),
+    "encoder.name": Field(str, "resnet50", "Network: one of networks.ENCODERS."),
+    "projector": Field(
+        dict,
+        {},
+        "MLP on the encoder's features. Fields are arguments of networks.mlp; empty means no "
+        "projector.",
+    ),
+    "projector.batch_norm": Field(
+        bool, ABSENT, "Whether to normalize the hidden layers of the projector; True if absent."
+    ),
+    "predictor": Field(
+        dict,
+        ABSENT,
+        "MLP on the projections that predicts the target's projections, for methods that take one. "
+        "Fields are arguments of networks.mlp.",
+    ),
+    "predictor.batch_norm": Field(
+        bool, ABSENT, "Whether to normalize the hidden layers of the predictor; True if absent."
+    ),
+    "context": Field(
+        dict, {}, "Context network of CPC. Fields are arguments of networks.row_context."
+    ),
+    "batch_norm": Field(
+        dict,
+        {},
+        "Normalization layers of all networks. Further fields are attributes of networks.BatchNorm "
+        "or networks.LayerNorm.",
+    ),
+    "batch_norm.kind": Field(
+        str,
+        ABSENT,
+        "batch, or layer to normalize each position over its channels; batch if absent.",
+    ),
+    "batch_norm.sync": Field(
+        bool, True, "Whether batch norm uses the batch of all devices instead of each device's own."
+    ),
+    "batch_norm.groups": Field(
+        int, 1, "Number of groups into which batch norm splits the batch of each device."
+    ),
+    "start_from": Field(
+        str,
+        None,
+        "File with the encoder's initial weights, written by `export` or `import`. None draws "
+        "random weights.",
+    ),
+    # The method and its optimization.
+    "method": Field(
+        dict,
+        {},
+        "Self-supervised method. Further fields are arguments of the method.",
+    ),
+    "method.name": Field(str, "byol", "Method: one of methods.METHODS."),
+    "optimizer": Field(
+        dict,
+        {},
+        "Optimizer of the networks. Further fields are arguments of the optimizer.",
+    ),
+    "optimizer.name": Field(str, "sgd", "Optimizer: sgd, lars or adamw."),
+    "optimizer.weight_decay": Field(float, 1e-4, "Coefficient of the weight decay."),
+    "optimizer.mask": Field(
+        str,
+        "kernels",
+        "Parameters with weight decay (in lars, also with adapted rates): everything, or kernels, "
+        "which excludes biases and normalization scales.",
+    ),
+    "optimizer.multipliers": Field(
+        dict, ABSENT, 'Factor on the learning rate of a network, such as {"predictor": 10.0}.'
+    ),
+    "schedule": Field(
+        dict, {}, "Schedule of the learning rate. Further fields are arguments of the schedule."
+    ),
+    "schedule.name": Field(str, "cosine", "Schedule: constant, cosine or steps."),
+    "schedule.learning_rate": Field(
+        float, 0.03, "Peak learning rate, before it is scaled by the batch size."
+    ),
+    "schedule.scaling": Field(
+        str,
+        "linear",
+        "Factor on learning_rate: none (1), linear (batch_size / 256) or sqrt (square root of "
+        "batch_size).",
+    ),
+    "probe": Field(
+        dict,
+        {},
+        "Optimizer of the online probe, a linear classifier on the encoder's features, "
+        "trained at the same time if the data has labels. Its gradient does not reach the encoder.",
+    ),
+    "probe.name": Field(str, "sgd", "Optimizer of the online probe: sgd, lars or adamw."),
+    "probe.learning_rate": Field(float, 0.1, "Constant learning rate of the online probe."),
+    "probe.mask": Field(
+        str, ABSENT, "Probe parameters that decay: everything or kernels; see optimizer.mask."
+    ),
+    "probe.multipliers": Field(
+        dict, ABSENT, 'Factor on the learning rate of the probe\'s "kernel" or "bias".'
+    ),
+    "batch_size": Field(int, 256, "Images per step, over all devices of all hosts."),
+    "epochs": Field(float, 100.0, "Passes over the training split; may be a fraction."),
+    "microbatches": Field(
+        int,
+        1,
+        "Parts into which each device splits its batch to save memory. The gradient is that of the "
+        "whole batch.",
+    ),
+    "precision": Field(
+        str,
+        "float32",
+        "Type in which the networks compute: float32 or bfloat16. Parameters, statistics and "
+        "losses stay float32.",
+    ),
+    "remat": Field(
+        str,
+        None,
+        "Activations that the encoder recomputes in the backward pass to save memory: None, "
+        "elementwise (all except the outputs of convolutions) or blocks (all inside each residual "
+        "block).",
+    ),
+    "most_skipped": Field(
+        int,
+        0,
+        "Number of consecutive steps that are skipped if their loss or gradient is not finite. One "
+        "more stops the run.",
+    ),
+    # What a run writes.
+    "log_every_steps": Field(int, 50, "Steps between two log lines."),
+    "checkpoint_every_steps": Field(int, 1000, "Steps between two checkpoints."),
+    "keep_checkpoints": Field(int, 2, "Number of newest checkpoints to keep."),
+    "tensorboard": Field(bool, False, "Whether to write TensorBoard event files."),
+    "report": Field(bool, True, "Whether to write report.html after training."),
+    "published": Field(
+        float, None, "Accuracy that the paper reports, in percent; `compare` prints it."
+    ),
+    # The evaluation.
+    "evaluate": Field(dict, {}, "Evaluation after training, and by the `evaluate` command."),
+    "evaluate.protocols": Field(
+        tuple,
+        ("knn", "linear"),
+        "Protocols to run: knn, linear, logistic, probe, finetune or semi; () for no evaluation.",
+    ),
+    "evaluate.steps": Field(
+        tuple,
+        ("last",),
+        "Checkpoints to evaluate: last, best (by kNN on a tenth of the training split) or the "
+        "number of a step. See keep_checkpoints.",
+    ),
+    "evaluate.data": Field(
+        dict, {}, "Data set to evaluate on. A field that is None takes its value from data."
+    ),
+    "evaluate.data.name": Field(str, None, "Data set; see data.name."),
+    "evaluate.data.train_split": Field(
+        str, None, "Split to train classifiers on; see data.train_split."
+    ),
+    "evaluate.data.test_split": Field(
+        str, None, "Split to measure accuracies on; see data.test_split."
+    ),
+    "evaluate.data.data_dir": Field(str, None, "Folder of the TFDS data sets; see data.data_dir."),
+    "evaluate.data.image_size": Field(
+        int, None, "Side of the square images in pixels; see data.image_size."
+    ),
+    "evaluate.on": Field(
+        str,
+        "features",
+        "Output that knn, linear and logistic evaluate: features (of the encoder), projections (of "
+        "the projector) or, for CPC, patches (mean of the encoder's features over all patches).",
+    ),
+    "evaluate.view": Field(
+        dict,
+        {},
+        "Arguments of augment.evaluation_view. The defaults of size, mean and std are those of the "
+        "first view.",
+    ),
+    "evaluate.baselines": Field(
+        tuple,
+        ("untrained", "raw pixels"),
+        "Baselines to evaluate: untrained (the network before training), raw pixels.",
+    ),
+    "evaluate.options": Field(
+        dict,
         {
-            "seed": 0,
-            # An embedded data set, a folder that `prepare` made, or a name of TFDS in data_dir.
-            "data": {
-                "name": "fashion_mnist_10k",
-                "train_split": "train",
-                "test_split": "test",
-                "data_dir": config_dict.placeholder(str),
-                # Where pictures differ in size: the pixels of their shorter side, and of the square
-                # that is cut from the middle, to evaluate, and to train unless the host crops.
-                "image_size": config_dict.placeholder(int),
-                # resident: all of it decoded on every device; streamed: read as it is needed;
-                # auto: resident up to 1 GiB of pictures of one size.
-                "mode": "auto",
-                # Where the views' random crops are cut: on the device, or on the host while it
-                # decodes; auto: on the host for streamed pictures of more than 128 pixels.
-                "crops": "auto",
-                # Processes that read ahead; None: one per core where streamed, at most 16.
-                "workers": config_dict.placeholder(int),
+            "knn": {"k": 20, "temperature": 0.1},
+            "linear": {"epochs": 50, "seed": 0},
+            "logistic": {"seed": 0},
+            "probe": {"recipe": "simclr", "seed": 0},
+            "finetune": {"epochs": 10, "learning_rates": (0.02, 0.1, 0.5), "seed": 0},
+            "semi": {
+                "fractions": (0.01, 0.1),
+                "epochs": (60, 30),
+                "learning_rates": (0.1, 0.4, 1.6),
+                "seeds": (0,),
             },
-            # Each an augmentation preset, in the order in which the method names its views.
-            "views": {},
-            "encoder": {"name": "resnet50"},
-            "projector": {},  # the arguments of networks.mlp; batch_norm: True or False
-            "context": {},  # of CPC alone: those of networks.row_context
-            # sync: over all devices, or per device, there in so many groups. {"kind": "layer"}
-            # normalizes by the channels instead.
-            "batch_norm": {"sync": True, "groups": 1},
-            # The encoder's first weights: a file that `export` or `import` wrote.
-            "start_from": config_dict.placeholder(str),
-            "method": {"name": "byol"},
-            # multipliers: {"predictor": 10.0} gives a network so many times the learning rate.
-            "optimizer": {"name": "sgd", "weight_decay": 1e-4, "mask": "kernels"},
-            # The peak: learning_rate times 1 ("none"), batch_size / 256 ("linear"), or
-            # sqrt(batch_size) ("sqrt").
-            "schedule": {"name": "cosine", "learning_rate": 0.03, "scaling": "linear"},
-            # The optimizer of the online probe, which learns where the data has labels.
-            "probe": {"name": "sgd", "learning_rate": 0.1},
-            "batch_size": 256,  # over all devices
-            "epochs": 100.0,  # or a part of one
-            "microbatches": 1,  # of a device's batch; the gradient is that of the whole batch
-            "precision": "float32",  # of the networks: float32 or bfloat16
-            # What the encoder computes anew in the backward pass instead of keeping it: None,
-            # "elementwise" or "blocks" (see networks.resnet).
-            "remat": config_dict.placeholder(str),
-            # A step whose loss or gradient is not finite moves nothing. So often in a row it is
-            # skipped and counted; once more, and the run stops, with the state and the batch saved.
-            "most_skipped": 0,
-            "log_every_steps": 50,
-            "checkpoint_every_steps": 1000,
-            "keep_checkpoints": 2,
-            "tensorboard": False,
-            "report": True,  # write report.html at the end
-            "published": config_dict.placeholder(float),  # the paper's number, for `compare`
-            # After training, protocols of evaluation.protocols: on the encoder's features, on the
-            # method's projections, or (CPC) on the mean of the encoder's features of patches.
-            "evaluate": {
-                "protocols": ("knn", "linear"),
-                # Of the checkpoints that are kept: "last", "best" (by kNN on a tenth of the training
-                # split), or the number of a step.
-                "steps": ("last",),
-                # Another data set to measure on; what is left out is as in `data`.
-                "data": {
-                    "name": config_dict.placeholder(str),
-                    "train_split": config_dict.placeholder(str),
-                    "test_split": config_dict.placeholder(str),
-                    "data_dir": config_dict.placeholder(str),
-                    "image_size": config_dict.placeholder(int),
-                },
-                "on": "features",
-                "view": {},  # changes augment.evaluation_view; size, mean, std are the first view's
-                "baselines": ("untrained", "raw pixels"),
-                "options": {  # of each protocol, its function's arguments
-                    "knn": {"k": 20, "temperature": 0.1},
-                    "linear": {"epochs": 50, "seed": 0},
-                    "logistic": {"seed": 0},
-                    "probe": {"recipe": "simclr", "seed": 0},
-                    "finetune": {"epochs": 10, "learning_rates": (0.02, 0.1, 0.5), "seed": 0},
-                    "semi": {
-                        "fractions": (0.01, 0.1),  # of the labels
-                        "epochs": (60, 30),
-                        "learning_rates": (0.1, 0.4, 1.6),
-                        "seeds": (0,),
-                    },
-                },
-            },
-        }
-    )
+        },
+        "One section per protocol with the arguments of its function.",
+    ),
+}
 
-
-# What may change between two starts in one workdir: it changes no step that was done.
+# Fields that may change when a run resumes in its workdir: they do not affect the steps.
 FREE = (
     "most_skipped",
     "log_every_steps",
@@ -115,3 +297,27 @@ FREE = (
     "data.mode",
     "data.workers",
 )
+
+
+def default() -> ConfigDict:
+    """Creates a config with the default value of every field.
+
+    A config file sets `views`, `encoder`, `projector`, `method` and, if the method takes one,
+    `predictor`. It may replace any other section as a whole.
+
+    Returns:
+        The config. A field whose default is None accepts values of the field's type.
+    """
+    values: dict[str, Any] = {}
+    for path, field in FIELDS.items():
+        if field.default is ABSENT:
+            continue
+        *parents, name = path.split(".")
+        section = values
+        for parent in parents:
+            section = section[parent]
+        if field.default is None:
+            section[name] = config_dict.placeholder(field.type)
+        else:
+            section[name] = copy.deepcopy(field.default)
+    return ConfigDict(values)

@@ -1,4 +1,4 @@
-"""A config from a Python file: a path, or a path and an argument of its get_config, FILE:ARGUMENT."""
+"""Loads a config from FILE, or from FILE:ARGUMENT, which passes ARGUMENT to get_config()."""
 
 import difflib
 import importlib.util
@@ -17,19 +17,24 @@ _EXAMPLE = "configs/quickstart.py"
 
 
 def load(name: str) -> ConfigDict:
-    """The config that get_config() of a file returns.
+    """Loads the config that get_config() of a Python file returns.
 
     Args:
-        name: the file's path, perhaps with ":" and an argument of get_config. A path such as
-            configs/quickstart.py that does not exist here names the config that came with the
-            package.
+        name: Path of the file, optionally with ":" and an argument of get_config. If a path such
+            as configs/quickstart.py does not exist here, it refers to the config in the package.
+
+    Returns:
+        The config.
 
     Raises:
-        UserError: where there is no such file, it fails (with its line), or it returns no config.
+        UserError: If the file does not exist, fails (the message has the line) or does not return a
+            config.
     """
     path, *argument = name.split(":", 1)
     file = _find(path)
     spec = importlib.util.spec_from_file_location("config", file)
+    if spec is None or spec.loader is None:
+        raise errors.UserError(f"--config={name}: Python cannot import {file}; check its name.")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
@@ -41,11 +46,13 @@ def load(name: str) -> ConfigDict:
     except errors.UserError:
         raise
     except Exception as error:
-        raise errors.UserError(f"--config={name}: {_place(error, file)}") from error
+        error_text = _describe(error, file)
+        raise errors.UserError(f"--config={name}: {error_text}") from error
     if not isinstance(config, ConfigDict):
+        type_name = type(config).__name__
         raise errors.UserError(
-            f"--config={name}: its get_config() returns {type(config).__name__}, and must return "
-            "the ConfigDict that config.default() of byol_jax.config begins."
+            f"--config={name}: its get_config() must return a ConfigDict, such as "
+            f"byol_jax.config.default(), not {type_name}."
         )
     return config
 
@@ -58,14 +65,17 @@ def _find(path: str) -> Path:
         raise errors.UserError(
             f"--config={path}: a config is a Python file; give one such as {_EXAMPLE}."
         )
-    for folder in (_PACKAGE, _CLONE):  # a wheel has configs/ inside the package, a clone beside it
+    for folder in (
+        _PACKAGE,
+        _CLONE,
+    ):  # configs/ is in the package of a wheel, next to it in a clone
         if path.startswith("configs/") and (folder / path).is_file():
             return folder / path
-    hint = _near(path) or f"; one that came with the package is {_EXAMPLE}"
-    raise errors.UserError(f"--config={path}: there is no such file{hint}.")
+    hint = _near(path) or f"; try {_EXAMPLE}, which is part of the package"
+    raise errors.UserError(f"--config={path}: this file does not exist{hint}.")
 
 
-def _known() -> list[str]:
+def _list_configs() -> list[str]:
     for folder in (_PACKAGE, _CLONE):
         if (folder / "configs").is_dir():
             return sorted(str(file.relative_to(folder)) for file in folder.glob("configs/**/*.py"))
@@ -73,14 +83,14 @@ def _known() -> list[str]:
 
 
 def _near(path: str) -> str:
-    matches = difflib.get_close_matches(path, _known(), n=1, cutoff=0.5)
+    matches = difflib.get_close_matches(path, _list_configs(), n=1, cutoff=0.5)
     return f" (did you mean {matches[0]}?)" if matches else ""
 
 
-def _place(error: Exception, file: Path) -> str:
-    """Where a config file failed, and of what."""
+def _describe(error: Exception, file: Path) -> str:
+    """Describes an exception in a config file, with the file's line."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == file]
     line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
     line = frames[-1].lineno if frames else line
-    at = f"{file}, line {line}: " if line else ""
-    return f"{at}{type(error).__name__}: {errors.one_line(error)}"
+    location = f"{file}, line {line}: " if line else ""
+    return f"{location}{type(error).__name__}: {errors.one_line(error)}"

@@ -1,4 +1,4 @@
-"""Fields of a config changed by flags: --config.section.field=value."""
+"""Sets config fields from command-line flags: --config.section.field=value."""
 
 import ast
 import typing
@@ -12,23 +12,23 @@ from byol_jax.config import sections
 
 
 def apply(config: ConfigDict, overrides: Sequence[tuple[str, str]]) -> list[str]:
-    """Changes fields of a config in place.
+    """Sets config fields from command-line flags, in place.
 
-    A field may be any that its section takes, whether or not the config mentions it, and a section
-    may be absent. Whole sections are set first, then names, then the other fields, whatever the
-    order of the flags. Where a section's name changes, the arguments that its new factory does not
-    take are removed.
+    A flag can set any field that its section accepts, even if the config does not contain the field
+    or the section. The order of the flags does not matter: whole sections are set first, then
+    names, then the other fields. If the name in a section changes, arguments that the new factory
+    does not take are removed.
 
     Args:
-        config: an experiment.
-        overrides: (dotted name, text of the value); a text is read as Python writes the value, and
-            a string needs no quotes.
+        config: The experiment's config.
+        overrides: Pairs of a field's dotted name and the text of its value. The text is a Python
+            literal; a string needs no quotes.
 
     Returns:
-        A line for each section from which arguments were removed.
+        One message for each section from which arguments were removed.
 
     Raises:
-        UserError: for an unknown field, naming the nearest, and for a value of another type.
+        UserError: If a field is unknown or a value has the wrong type.
     """
     notes = []
     with config.unlocked():
@@ -41,6 +41,7 @@ def apply(config: ConfigDict, overrides: Sequence[tuple[str, str]]) -> list[str]
 
 
 def _rank(override: tuple[str, str]) -> int:
+    """Sorts overrides: sections before single fields, factory names before their arguments."""
     path, text = override
     if isinstance(_literal(text), dict):
         return 0
@@ -48,7 +49,7 @@ def _rank(override: tuple[str, str]) -> int:
 
 
 def _is_name(path: str) -> bool:
-    """Whether a field is the name by which its section picks a factory."""
+    """Returns whether a field selects the factory of its section."""
     section, _, field = path.rpartition(".")
     if section == "batch_norm":
         return field == "kind"
@@ -77,11 +78,12 @@ def _remove_arguments(config: ConfigDict, name_path: str) -> list[str]:
     if not unknown:
         return []
     name = section[name_path.rpartition(".")[2]]
-    return [f"--config.{name_path}={name}: left out {', '.join(unknown)} of the config file"]
+    arguments = ", ".join(unknown)
+    return [f"--config.{name_path}={name} removes arguments that {name} does not take: {arguments}"]
 
 
 def _parse(config: ConfigDict, path: str, text: str) -> Any:
-    """The value that a flag's text stands for, of the field's type."""
+    """Converts the text of a flag to the type of its field."""
     section, _, field = path.rpartition(".")
     fields = sections.accepted(section, config)
     kind = fields.get(field, fields.get("*"))
@@ -92,7 +94,7 @@ def _parse(config: ConfigDict, path: str, text: str) -> Any:
         value = tuple(value)
     for candidate in (value, text, _boolean(text), _items(text, kind)):
         if candidate is not None and sections.fits(candidate, kind):
-            return float(candidate) if _is_float(candidate, kind) else candidate
+            return _to_float(candidate, kind)
     if sections.fits({}, kind):
         _refuse_section(path, text)
     sections.check_type(path, value, kind)
@@ -100,39 +102,43 @@ def _parse(config: ConfigDict, path: str, text: str) -> Any:
 
 
 def _refuse_section(path: str, text: str) -> None:
-    """Raises UserError where a section is set to something that is no dict."""
+    """Raises the UserError for a section that is set to something other than a dict."""
     hint = ""
     if text.startswith("{"):
-        hint = "; quote its strings, as in {'name': 'moco'}"
+        hint = " (quote its strings, as in {'name': 'moco'})"
     elif path in sections.KINDS and text in sections.KINDS[path].factories:
-        hint = f"; did you mean --config.{path}.name={text}?"
+        hint = f" (did you mean --config.{path}.name={text}?)"
+    value_text = errors.one_line(text)
     raise errors.UserError(
-        f"--config.{path}={errors.one_line(text)}: config.{path} is a section of fields, set one by "
-        f"one or as a dict{hint or '.'}",
+        f"--config.{path}={value_text}: config.{path} is a section of fields; set its fields one "
+        f"by one, or all together as a dict{hint}.",
         section=path,
         value=text,
     )
 
 
 def _check_path(config: ConfigDict, path: str) -> None:
-    """Raises UserError where there is no such field; names the first part that is unknown."""
+    """Raises a UserError that names the first unknown part of a field's dotted name."""
     names = path.split(".")
     if not all(names):
-        raise errors.UserError(f"--config.{path}: write --config.FIELD or --config.SECTION.FIELD.")
+        raise errors.UserError(
+            f"--config.{path}: the name of the field is incomplete; write --config.FIELD or "
+            "--config.SECTION.FIELD."
+        )
     for depth, name in enumerate(names):
         prefix = ".".join(names[:depth])
         label = f"config.{prefix}" if prefix else "config"
         fields = sections.accepted(prefix, config)
-        if fields is None:
-            rest = ".".join(names[depth:])
+        if not fields:
+            suffix = ".".join(names[depth:])
             raise errors.UserError(
-                f"--config.{path}: {label} is no section; leave out .{rest}.", section=path
+                f"--config.{path}: {label} is not a section; leave out .{suffix}.", section=path
             )
         if name not in fields and "*" not in fields:
-            hint = errors.near(name, fields) or _elsewhere(config, name)
+            hint = errors.near(name, fields) or _suggest_section(config, name)
+            choices = ", ".join(sorted(fields))
             raise errors.UserError(
-                f"--config.{path}: {label} has no {name!r}{hint}; it has "
-                f"{', '.join(sorted(fields))}.",
+                f"--config.{path}: {label} has no field {name!r}{hint}; it has {choices}.",
                 section=path,
             )
         if prefix == "views" and depth + 1 < len(names):
@@ -140,20 +146,21 @@ def _check_path(config: ConfigDict, path: str) -> None:
 
 
 def _check_view(config: ConfigDict, path: str, view: str) -> None:
-    """A field of a view that is absent, and gets no name, is a field of a mistyped view."""
+    """Rejects a field of a nonexistent view, unless the field is `name`, which adds the view."""
     if view not in config.views and not _is_name(path):
+        hint = errors.near(view, config.views)
+        choices = ", ".join(config.views)
         raise errors.UserError(
-            f"--config.{path}: config.views has no {view!r}{errors.near(view, config.views)}; it "
-            f"has {', '.join(config.views)}. To add a view, name its preset too: "
-            f"--config.views.{view}.name=plain.",
+            f"--config.{path}: config.views has no view {view!r}{hint}; it has {choices}. To add a "
+            f"view, also name its preset, for example with --config.views.{view}.name=plain.",
             section=path,
         )
 
 
-def _elsewhere(config: ConfigDict, field: str) -> str:
-    """What an error adds where another section has the field."""
-    known = [path for path in (*sections.KINDS, "data") if config.get(path)]
-    owners = [path for path in known if field in sections.accepted(path, config)]
+def _suggest_section(config: ConfigDict, field: str) -> str:
+    """Formats a hint that names another section with a given field; "" if there is none."""
+    present = [path for path in (*sections.KINDS, "data") if config.get(path)]
+    owners = [path for path in present if field in sections.accepted(path, config)]
     return f" (did you mean --config.{owners[0]}.{field}?)" if owners else ""
 
 
@@ -169,16 +176,17 @@ def _boolean(text: str) -> bool | None:
 
 
 def _items(text: str, kind: Any) -> tuple | None:
-    """A tuple written without its brackets or quotes: knn,linear."""
-    origins = {typing.get_origin(one) or one for one in (kind, *typing.get_args(kind))}
+    """Parses a tuple without brackets or quotes, such as knn,linear."""
+    types = (kind, *typing.get_args(kind))
+    origins = {typing.get_origin(item) or item for item in types}
     if not origins & {tuple, Sequence}:
         return None
     items = text.strip().strip("()[]").split(",")
     return tuple(_literal(item.strip()) for item in items if item.strip())
 
 
-def _is_float(value: Any, kind: Any) -> bool:
-    """Whether a whole number was set for a field of floats."""
+def _to_float(value: Any, kind: Any) -> Any:
+    """Converts a whole number to float if the field accepts floats but not integers."""
     kinds = {kind, *typing.get_args(kind)}
     is_int = isinstance(value, int) and not isinstance(value, bool)
-    return is_int and float in kinds and int not in kinds
+    return float(value) if is_int and float in kinds and int not in kinds else value

@@ -1,8 +1,8 @@
-"""The schema of a config: the fields that each section takes, and their types.
+"""The schema of a config: the fields of each section and their types.
 
-A section's name picks a factory, and the rest of the section are that factory's keyword arguments,
-so that the factory's signature is the schema. What the program supplies itself (a network, the
-number of steps) is no field.
+The name in a section selects a factory, such as a network or a method, and the section's other
+fields are the keyword arguments of this factory. Its signature is therefore the section's schema.
+Arguments that the program supplies, such as a network or the number of steps, are not fields.
 """
 
 import inspect
@@ -21,10 +21,10 @@ from byol_jax.evaluation import protocols
 
 NETWORKS = ("encoder", "projector", "predictor", "context")
 SCALINGS = ("none", "linear", "sqrt")
-CLOSED = ("", "data", "evaluate", "evaluate.data")  # sections that have the fields of default()
+CLOSED = ("", "data", "evaluate", "evaluate.data")  # sections with exactly the fields of default()
 OPTIONAL = ("predictor",)  # sections that default() does not have
 _LARGEST = 2**31 - 1  # JAX counts in int32
-_WORDS = {
+_TYPE_TEXTS = {
     int: "a whole number below 2**31",
     float: "a finite number",
     bool: "True or False",
@@ -35,17 +35,17 @@ _WORDS = {
 
 
 class Kind(NamedTuple):
-    """What one kind of section may hold.
+    """The schema of a config section that selects a factory by name.
 
     Attributes:
-        factories: by name; the section's `name` picks one.
-        supplied: arguments of the factories that the program supplies.
-        more: further fields, or other types than the factories' annotations, by name.
-        name: which factory is meant where the section has no name; None where it needs one.
-        required: names in `more` that the section must give.
+        factories: Factories by name; the section's `name` selects one.
+        supplied: Arguments of the factories that the program supplies, so that they are not fields.
+        more: Types of additional fields, and types that replace a factory's annotations, by field.
+        name: Name of the factory if the section has no name; None if the name is required.
+        required: Fields in `more` that the section must contain.
     """
 
-    factories: Mapping[str, Callable]
+    factories: Mapping[str, Callable[..., Any]]
     supplied: tuple[str, ...] = ()
     more: Mapping[str, Any] = {}
     name: str | None = None
@@ -54,65 +54,78 @@ class Kind(NamedTuple):
 
 _SIZES = ("num_examples", "batch_size", "total_steps", "axis_name")
 _HEAD = Kind({"mlp": networks.mlp}, ("batch_norm", "dtype"), {"batch_norm": bool}, "mlp")
-_MOVER = {"mask": str, "multipliers": Mapping[str, float]}
+_OPTIMIZER_FIELDS = {"mask": str, "multipliers": Mapping[str, float]}
 KINDS = {
     "encoder": Kind(networks.ENCODERS, ("batch_norm", "dtype", "remat")),
     "projector": _HEAD,
     "predictor": _HEAD,
     "context": Kind({"row_context": networks.row_context}, ("dtype",), {}, "row_context"),
     "method": Kind(methods.METHODS, (*NETWORKS, *_SIZES)),
-    "optimizer": Kind(optimizers.OPTIMIZERS, ("learning_rate",), _MOVER),
+    "optimizer": Kind(optimizers.OPTIMIZERS, ("learning_rate",), _OPTIMIZER_FIELDS),
     "schedule": Kind(
         optimizers.SCHEDULES,
         ("peak", "total_steps", "steps_per_epoch"),
         {"learning_rate": float, "scaling": str},
         required=("learning_rate",),
     ),
-    "probe": Kind(optimizers.OPTIMIZERS, (), _MOVER | {"learning_rate": float}),
+    "probe": Kind(optimizers.OPTIMIZERS, (), _OPTIMIZER_FIELDS | {"learning_rate": float}),
 }
 
 
 def name_of(path: str, section: Mapping[str, Any]) -> str:
-    """The name by which the section at `path` picks its factory or preset.
+    """Returns the name in a config section that selects its factory or preset.
+
+    Args:
+        path: Dotted name of the section, such as "views.first".
+        section: The section.
+
+    Returns:
+        The name in the section, or the default name if the section may omit it.
 
     Raises:
-        UserError: where the section has no name, or an unknown one; names the nearest.
+        UserError: If the name is required and missing, or unknown.
     """
     field = "kind" if path == "batch_norm" else "name"
     if path == "batch_norm":
-        known, default = networks.NORMS, "batch"
+        choices = networks.NORMS
+        default = "batch"
     elif path.startswith("views."):
-        known, default = augment.PRESETS, None
+        choices = augment.PRESETS
+        default = None
     else:
-        known, default = KINDS[path].factories, KINDS[path].name
+        choices = KINDS[path].factories
+        default = KINDS[path].name
     name = section.get(field, default)
+    names = ", ".join(sorted(choices))
     if name is None:
         raise errors.UserError(
-            f"config.{path} has no name; config.{path}.{field} is one of "
-            f"{', '.join(sorted(known))}.",
+            f"config.{path} has no name; config.{path}.{field} must be one of {names}.",
             section=path,
         )
-    if not isinstance(name, str) or name not in known:
+    if not isinstance(name, str) or name not in choices:
+        name_text = errors.literal(name)
+        hint = errors.near(name, choices)
         raise errors.UserError(
-            f"unknown {path} {errors.literal(name)}{errors.near(name, known)}; config.{path}.{field} is "
-            f"one of {', '.join(sorted(known))}.",
+            f"unknown {path} {name_text}{hint}; config.{path}.{field} must be one of {names}.",
             section=f"{path}.{field}",
             value=name,
         )
     return name
 
 
-def accepted(path: str, config: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The fields that the section at `path` takes, with their types; None where it is no section.
-
-    The field "*" stands for every name.
+def accepted(path: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the fields that a config section accepts, with their types.
 
     Args:
-        path: dotted name; "" for the config itself.
-        config: the whole config, whose names say which factories are meant.
+        path: Dotted name of the section; "" is the config itself.
+        config: The whole config, whose names select the factories.
+
+    Returns:
+        Annotations of the fields' types by field, in which "*" matches any field. Empty if `path`
+        is not a section.
 
     Raises:
-        UserError: where the section's name is unknown.
+        UserError: If the name in the section is missing or unknown.
     """
     if path in CLOSED:
         return _types(value_at(fields.default(), path), path)
@@ -124,7 +137,7 @@ def accepted(path: str, config: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return _annotations(augment.evaluation_view)
     if path.startswith("evaluate.options."):
         name = path.removeprefix("evaluate.options.")
-        return protocols.accepted(name) if name in protocols.PROTOCOLS else None
+        return protocols.accepted(name) if name in protocols.PROTOCOLS else {}
     if path.endswith(".multipliers"):
         return {"*": float}
     if path == "batch_norm":
@@ -132,33 +145,53 @@ def accepted(path: str, config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if path.startswith("views."):  # every preset has the same settings
         return {"name": str, "strength": float, **augment.Settings.__annotations__}
     if path not in KINDS:
-        return None
+        return {}
     kind = KINDS[path]
     factory = kind.factories[name_of(path, value_at(config, path) or {})]
-    taken = {k: v for k, v in _annotations(factory).items() if k not in kind.supplied}
-    return {"name": str, **taken, **kind.more}
+    arguments = {k: v for k, v in _annotations(factory).items() if k not in kind.supplied}
+    return {"name": str, **arguments, **kind.more}
 
 
 def missing(path: str, config: Mapping[str, Any]) -> list[str]:
-    """Arguments without a default that neither the section at `path` nor the program gives."""
-    section, kind = config.get(path) or {}, KINDS[path]
-    there = {*section, *(name for name in kind.supplied if name not in NETWORKS)}
-    there |= {name for name in NETWORKS if config.get(name)}
+    """Lists the required arguments of a config section's factory that are not set.
+
+    Args:
+        path: Dotted name of a section in KINDS.
+        config: The whole config.
+
+    Returns:
+        Names of arguments without a default that neither the section nor the program supplies.
+    """
+    section = config.get(path) or {}
+    kind = KINDS[path]
+    supplied = {*section, *(name for name in kind.supplied if name not in NETWORKS)}
+    supplied |= {name for name in NETWORKS if config.get(name)}
     parameters = inspect.signature(kind.factories[name_of(path, section)]).parameters.values()
     required = [p for p in parameters if p.default is p.empty and p.kind != p.VAR_KEYWORD]
     names = [*kind.required, *(p.name for p in required)]
-    return [name for name in names if name not in there]
+    return [name for name in names if name not in supplied]
 
 
 def takes(path: str, config: Mapping[str, Any], argument: str) -> bool:
-    """Whether the factory of the section at `path` has an argument of this name."""
+    """Checks whether the factory that a config section selects has an argument.
+
+    Args:
+        path: Dotted name of a section in KINDS.
+        config: The whole config.
+        argument: Name of the argument.
+
+    Returns:
+        True if the factory has the argument.
+    """
     factory = KINDS[path].factories[name_of(path, config[path])]
     return argument in inspect.signature(factory).parameters
 
 
 def _types(section: ConfigDict, path: str) -> dict[str, Any]:
-    """The types of a section of default(); a field whose default is None takes None too."""
-    types_by_name = dict.fromkeys(OPTIONAL, Mapping[str, Any]) if path == "" else {}
+    """Returns the type of each field in a section of default(); a default of None is also valid."""
+    types_by_name: dict[str, Any] = {}
+    if path == "":
+        types_by_name = dict.fromkeys(OPTIONAL, Mapping[str, Any])
     for name in section:
         kind = (
             Mapping[str, Any] if isinstance(section[name], ConfigDict) else section.get_type(name)
@@ -167,92 +200,152 @@ def _types(section: ConfigDict, path: str) -> dict[str, Any]:
     return types_by_name
 
 
-def _annotations(factory: Callable) -> dict[str, Any]:
+def _annotations(factory: Callable[..., Any]) -> dict[str, Any]:
     return {name: p.annotation for name, p in inspect.signature(factory).parameters.items()}
 
 
 def _norm_fields(name: str) -> dict[str, Any]:
     internal = ("parent", "name", "axis_name", "scale_init")
     attributes = networks.NORMS[name].__dataclass_fields__
-    taken = {k: field.type for k, field in attributes.items() if k not in internal}
-    return {"kind": str, "sync": bool, **taken}
+    types_by_name = {k: field.type for k, field in attributes.items() if k not in internal}
+    return {"kind": str, "sync": bool, **types_by_name}
 
 
 def value_at(config: Mapping[str, Any], path: str) -> Any:
-    """The value of a dotted field; None where it, or a section above it, is absent."""
+    """Looks up a config field by its dotted name.
+
+    Args:
+        config: The whole config.
+        path: Dotted name; "" is the config itself.
+
+    Returns:
+        The field's value; None if the field or a section above it does not exist.
+    """
+    value: Any = config
     for name in path.split(".") if path else ():
-        config = config.get(name) if hasattr(config, "items") else None
-    return config
+        value = value.get(name) if hasattr(value, "items") else None
+    return value
 
 
-def check_argument(section: str, name: str, argument: str, known: Iterable[str]) -> None:
-    """Raises UserError when `name`, a factory's, does not take `argument`; names the nearest."""
-    if argument not in known:
+def check_argument(section: str, name: str, argument: str, choices: Iterable[str]) -> None:
+    """Checks that the factory of a config section takes an argument.
+
+    Args:
+        section: Dotted name of the section that contains the argument.
+        name: Name of the factory.
+        argument: Name of the argument.
+        choices: Names of the arguments that the factory takes.
+
+    Raises:
+        UserError: If the factory does not take the argument.
+    """
+    if argument not in choices:
+        hint = errors.near(argument, choices)
+        names = ", ".join(sorted(choices)) or "nothing"
         raise errors.UserError(
-            f"config.{section}.{argument}: {name} takes no {argument!r}{errors.near(argument, known)}; it "
-            f"takes {', '.join(sorted(known)) or 'nothing'}.",
+            f"config.{section}.{argument}: {name} takes no {argument!r}{hint}; it takes {names}.",
             section=f"{section}.{argument}",
         )
 
 
-def check_choice(path: str, value: Any, known: Iterable[Any]) -> None:
-    """Raises UserError when the value of config.path is none of those known."""
-    if value not in tuple(known):
-        words = [str(word) for word in known]
+def check_choice(path: str, value: Any, choices: Iterable[Any]) -> None:
+    """Checks that a value is one of the choices for its config field.
+
+    Args:
+        path: Dotted name of the field.
+        value: Value of the field, or one item of its value.
+        choices: The valid values.
+
+    Raises:
+        UserError: If the value is not among the choices.
+    """
+    if value not in tuple(choices):
+        words = [str(choice) for choice in choices]
+        value_text = errors.literal(value)
+        names = ", ".join(words)
+        hint = errors.near(value, words)
         raise errors.UserError(
-            f"config.{path} {errors.literal(value)} must be one of {', '.join(words)}"
-            f"{errors.near(value, words)}.",
+            f"config.{path} is {value_text}; it must be one of {names}{hint}.",
             section=path,
             value=value,
         )
 
 
 def check_type(path: str, value: Any, kind: Any) -> None:
-    """Raises UserError when the value of config.path is not of the type that an annotation says."""
+    """Checks that a value has the type of its config field.
+
+    Args:
+        path: Dotted name of the field.
+        value: Value of the field.
+        kind: Annotation of the field's type.
+
+    Raises:
+        UserError: If the value has a different type.
+    """
     if not fits(value, kind):
+        value_text = errors.one_line(errors.literal(value))
+        value_type = type(value).__name__
+        expected = _type_text(kind)
         raise errors.UserError(
-            f"config.{path} is {errors.one_line(errors.literal(value))}, of type "
-            f"{type(value).__name__}; it must be {_word(kind)}.",
+            f"config.{path} is {value_text}, of type {value_type}; it must be {expected}.",
             section=path,
             value=value,
         )
 
 
 def fits(value: Any, kind: Any) -> bool:
-    """Whether a value is of the type that an annotation says.
+    """Checks whether a value matches a type annotation.
 
-    A list is a tuple, an int is a float, a bool is no number. Numbers are finite, and integers fit
-    into int32. A type that no config can hold fits every value.
+    A list counts as a tuple and an int as a float, but a bool does not count as a number. Numbers
+    must be finite, and integers must fit in int32.
+
+    Args:
+        value: Value of a field.
+        kind: Annotation. A Protocol matches every callable, and a type that a config cannot hold
+            matches every value.
+
+    Returns:
+        True if the value matches.
     """
-    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    origin = typing.get_origin(kind)
+    arguments = typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
-        return any(fits(value, one) for one in inner)
+        return any(fits(value, alternative) for alternative in arguments)
     if kind is float:
-        return _is(value, numbers.Real) and math.isfinite(value)
+        return _is_number(value, numbers.Real) and math.isfinite(value)
     if kind is int:
-        return _is(value, numbers.Integral) and abs(value) <= _LARGEST
+        return _is_number(value, numbers.Integral) and abs(value) <= _LARGEST
     if origin in (tuple, Sequence):
-        return isinstance(value, (tuple, list)) and all(fits(one, inner[0]) for one in value)
+        return isinstance(value, (tuple, list)) and all(fits(item, arguments[0]) for item in value)
     if origin is Mapping:
-        return hasattr(value, "items") and all(fits(one, inner[1]) for _, one in value.items())
+        return hasattr(value, "items") and all(
+            fits(item, arguments[1]) for _, item in value.items()
+        )
     if kind is Mapping:
         return hasattr(value, "items")
-    if origin is Callable:
+    if _is_callable(kind):
         return callable(value)
     return isinstance(value, kind) if kind in (str, bool, tuple, type(None)) else True
 
 
-def _is(value, kind):
+def _is_number(value: Any, kind: type) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
-def _word(kind) -> str:
-    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+def _is_callable(kind: Any) -> bool:
+    """Returns whether a type is a Callable or Protocol, whose values a config cannot set."""
+    return typing.get_origin(kind) is Callable or getattr(kind, "_is_protocol", False)
+
+
+def _type_text(kind: Any) -> str:
+    """Describes a type annotation in an error message."""
+    origin = typing.get_origin(kind)
+    arguments = typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(_word(one) for one in inner if typing.get_origin(one) is not Callable)
+        return " or ".join(_type_text(kind) for kind in arguments if not _is_callable(kind))
     if origin in (tuple, Sequence):
-        return f"a tuple, each {_word(inner[0])}"
+        return f"a tuple, each item {_type_text(arguments[0])}"
     if origin is Mapping or kind is Mapping:
-        of = inner[1] if inner else Any
-        return "a section of fields" + ("" if of is Any else f", each {_word(of)}")
-    return _WORDS.get(kind, getattr(kind, "__name__", str(kind)))
+        item = arguments[1] if arguments else Any
+        return "a section of fields" + ("" if item is Any else f", each {_type_text(item)}")
+    return _TYPE_TEXTS.get(kind, getattr(kind, "__name__", str(kind)))

@@ -1,7 +1,8 @@
-"""Which data sets there are: in the package, in a folder, or of TFDS, prepared where they are not."""
+"""Finds data sets: in the package, in folders that `prepare` wrote, and in TFDS."""
 
 import difflib
 from pathlib import Path
+from typing import Any
 
 import tensorflow_datasets as tfds
 from etils import epath
@@ -10,7 +11,7 @@ from byol_jax import errors
 
 EMBEDDED = Path(__file__).parent / "embedded"
 
-# The training pictures of data sets that are seldom prepared where their training is planned.
+# Sizes of training splits, for plans on machines where the data sets are not prepared.
 SIZES = {
     ("imagenet2012", "train"): 1_281_167,
     ("cifar10", "train"): 50_000,
@@ -18,10 +19,21 @@ SIZES = {
 }
 
 
-def records(name: str, split: str, *, data_dir: str | None):
-    """The records of a split, at random access, images encoded, and their features.
+def records(name: str, split: str, *, data_dir: str | None) -> tuple[Any, Any]:
+    """Opens the records of a split with random access; prepares a TFDS data set if necessary.
 
-    Raises as open_source does.
+    Args:
+        name: Name or folder of the data set; see open_source.
+        split: Split in TFDS notation.
+        data_dir: Folder of TFDS data sets; None is TFDS's default.
+
+    Returns:
+        The records, with encoded images, and the TFDS features that describe them.
+
+    Raises:
+        UserError: The data set or the split is unknown, or TFDS needs a missing package to prepare
+            the data set.
+        OSError: TFDS cannot download the data set.
     """
     builder = _builder(name, data_dir)
     splits = list(builder.info.splits)
@@ -29,39 +41,61 @@ def records(name: str, split: str, *, data_dir: str | None):
         _prepare(builder)
         splits = list(builder.info.splits)
     if split.split("[")[0] not in splits:
+        names = ", ".join(splits)
         raise errors.UserError(
-            f"data set {name!r} has no split {split!r}; it has {', '.join(splits)}: change "
-            "data.train_split or data.test_split ('train[90%:]' is a part), or evaluate nothing "
-            "by evaluate.protocols=()."
+            f"the data set {name!r} has no split {split!r}; it has {names}. Change "
+            "data.train_split or data.test_split ('train[90%:]' is a part of a split), or skip the "
+            "evaluation with evaluate.protocols=()."
         )
     is_encoded = isinstance(builder.info.features["image"], tfds.features.Image)
     decoders = {"image": tfds.decode.SkipDecoding()} if is_encoded else None
     return builder.as_data_source(split, decoders=decoders), builder.info.features
 
 
-def known(name: str, split: str, *, data_dir: str | None):
-    """The number of examples of a split and its features, without preparing anything.
+def known(name: str, split: str, *, data_dir: str | None) -> tuple[int | None, Any]:
+    """Returns what is known about a split without preparing its data set.
 
-    The number is None where the data set is not prepared and SIZES does not have it.
+    Args:
+        name: Name or folder of the data set; see open_source.
+        split: Split in TFDS notation.
+        data_dir: Folder of TFDS data sets; None is TFDS's default.
+
+    Returns:
+        The number of examples, None if it is unknown, and the TFDS features.
+
+    Raises:
+        UserError: The data set is unknown.
     """
     info = _builder(name, data_dir).info
     if info.splits:
         return info.splits[split].num_examples, info.features
-    number = SIZES.get((name, split))
-    if number is not None:
-        print(
-            f"{name} is not prepared here; its split {split!r} is known to have {number:,} examples."
-        )
-    return number, info.features
+    num_examples = SIZES.get((name, split))
+    if num_examples is not None:
+        print(f"{name} is not prepared here; its split {split!r} has {num_examples:,} examples.")
+    return num_examples, info.features
 
 
-def is_prepared(folder: Path) -> bool:
-    """Whether TFDS, or `prepare`, wrote this folder."""
+def is_prepared(folder: Path | epath.Path) -> bool:
+    """Checks whether TFDS or `prepare` wrote a folder.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        True if the folder contains a prepared data set.
+    """
     return (folder / "dataset_info.json").exists()
 
 
 def is_tfrecord(builder: tfds.core.DatasetBuilder) -> bool:
-    """Whether the files of a TFDS data set are TFRecord, which has no random access."""
+    """Checks whether a TFDS data set consists of TFRecord files, which have no random access.
+
+    Args:
+        builder: Builder of the data set.
+
+    Returns:
+        True for TFRecord files.
+    """
     return builder.info.file_format == tfds.core.FileFormat.TFRECORD
 
 
@@ -71,14 +105,16 @@ def _builder(name, data_dir):
         folder = epath.Path(name).expanduser()
     if folder.is_dir():
         return _from_folder(folder)
-    known = tfds.list_builders(with_community_datasets=False)
-    if name.split("/")[0].split(":")[0] not in known:
+    tfds_names = tfds.list_builders(with_community_datasets=False)
+    if name.split("/")[0].split(":")[0] not in tfds_names:
         embedded = sorted(folder.name for folder in EMBEDDED.iterdir() if folder.is_dir())
-        near = difflib.get_close_matches(name, [*embedded, *known], n=3)
+        similar = difflib.get_close_matches(name, [*embedded, *tfds_names], n=3)
+        hint = f" Similar names: {', '.join(similar)}." if similar else ""
+        in_package = ", ".join(embedded)
         raise errors.UserError(
-            f"unknown data set {name!r}: there are {', '.join(embedded)} in the package, folders that "
-            f"`byol_jax prepare` made (there is none at {folder.resolve()}), and the names of "
-            f"TFDS; change data.name{' (near it: ' + ', '.join(near) + ')' if near else ''}."
+            f"unknown data set {name!r}: the package contains {in_package}, {folder.resolve()} is "
+            "not a folder, and TFDS has no data set of this name. Change "
+            f"data.name, or prepare a folder with `byol_jax prepare`.{hint}"
         )
     _refuse_tfrecord(epath.Path(tfds.builder(name, data_dir=data_dir).data_dir))
     return tfds.builder(name, data_dir=data_dir, file_format="array_record")
@@ -87,8 +123,8 @@ def _builder(name, data_dir):
 def _from_folder(folder):
     if not is_prepared(folder):
         raise errors.UserError(
-            f"{folder} is a folder, but not one that `byol_jax prepare` made; run "
-            f"`python -m byol_jax prepare --source={folder} --out=…` and name its --out."
+            f"{folder} is not a folder that `byol_jax prepare` wrote; run `python -m byol_jax "
+            f"prepare --source={folder} --out=…`, and set data.name to the folder given as --out."
         )
     _refuse_tfrecord(folder)
     return tfds.builder_from_directory(folder)
@@ -97,23 +133,24 @@ def _from_folder(folder):
 def _refuse_tfrecord(folder):
     if is_prepared(folder) and is_tfrecord(tfds.builder_from_directory(folder)):
         raise errors.UserError(
-            f"{folder} holds TFRecord files, which have no random access; convert them once, by "
-            f"`python -m byol_jax prepare --source={folder} --out=…`, and name its --out."
+            f"{folder} contains TFRecord files, which have no random access; convert them once "
+            f"with `python -m byol_jax prepare --source={folder} --out=…`, and set data.name to "
+            "the folder given as --out."
         )
 
 
 def _prepare(builder) -> None:
-    """Downloads and prepares a data set of TFDS; what can go wrong is told with what to do."""
-    print(f"{builder.name} is not in {builder.data_dir} yet: TFDS downloads and prepares it.")
+    """Downloads and prepares a TFDS data set; errors say what to do."""
+    print(f"{builder.name} is not yet in {builder.data_dir}; TFDS downloads and prepares it.")
     try:
         builder.download_and_prepare()
     except ImportError as error:
-        purpose = f"TFDS prepares {builder.name!r} with tensorflow, once ({error})"
+        purpose = f"TFDS needs tensorflow to prepare {builder.name!r} once ({error})"
         raise errors.missing_extra("tfds", purpose) from error
-    except AssertionError as error:  # its word for archives to be fetched by hand
+    except AssertionError as error:  # TFDS's error for archives that must be downloaded by hand
         raise FileNotFoundError(
-            f"TFDS cannot download {builder.name!r} itself: {error} Then start again with the same "
-            "data.data_dir."
+            f"TFDS cannot download {builder.name!r} itself: {error} Then run the same command "
+            "again with the same data.data_dir."
         ) from error
     except (OSError, tfds.download.DownloadError) as error:
         command = (
@@ -121,7 +158,7 @@ def _prepare(builder) -> None:
             ".download_and_prepare()"
         )
         raise OSError(
-            f"TFDS could not download {builder.name!r}: {error}. Where the network reaches it, run "
-            f'`python -c "import tensorflow_datasets as tfds; {command}"`, '
-            "copy FOLDER here, and set data.data_dir to it."
+            f"TFDS could not download {builder.name!r}: {error}. On a machine with network access, "
+            f'run `python -c "import tensorflow_datasets as tfds; {command}"`. Then copy FOLDER to '
+            "this machine, and set data.data_dir to it."
         ) from error

@@ -1,21 +1,19 @@
-"""The random crops of a large picture, cut while it is decoded: only the views go to the device.
+"""Random crops that the host cuts from large images while it decodes them.
 
-What comes out is what `augment.crop_and_resize` makes of the whole picture, as near as Pillow comes
-to it: a quarter of a grey level on average, the rounding. The crop comes first, so that no pixel
-outside the box is read, and both ways of resizing are kept, with antialias (Pillow, torchvision) and
-without (TensorFlow). One thing alone is less exact: where antialias averages many pixels of a large
-JPEG anyway, the decoder does the first halvings, and leaves at least twice the pixels of the view in
-each direction. On sharp photographs that moves pixels by half a grey level on average; if it left
-no more pixels than the view has, it would be three times as much.
+The result agrees with `augment.crop_and_resize` up to rounding, a quarter of a gray level on
+average, with antialiasing (Pillow, torchvision) and without (TensorFlow). With antialiasing, the
+decoder may shrink a large JPEG by 2, 4 or 8 first, as long as at least two pixels per pixel of the
+view remain in each direction. This changes sharp photographs by half a gray level on average; with
+one remaining pixel the change would be three times as large.
 
-JPEGs are decoded by libjpeg-turbo with the settings that Pillow has too: the same bits. Nothing here
-needs jax.
+JPEG files are decoded by libjpeg-turbo with the settings of Pillow, which gives the same bits. This
+module does not need jax.
 """
 
 import io
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import simplejpeg
@@ -26,25 +24,30 @@ from byol_jax.data import images
 
 try:
     import cykooz_resizer
-except ImportError:  # there is no wheel for Linux on ARM; Pillow and numpy do the same, slower
-    cykooz_resizer = None
+except ImportError:  # no wheel for Linux on ARM; Pillow and numpy compute the same, more slowly
+    cykooz_resizer: Any = None
 
 Box = tuple[int, int, int, int]  # top, left, height, width in pixels
 
 
 class Crops(NamedTuple):
-    """What to cut of every picture: boxes, the options of random_box for each view; the rest as in
-    decode_crops.
+    """The random crops to cut from every image.
+
+    Attributes:
+        boxes: For each view, the area, ratio and attempts of random_box.
+        size: Height and width of the views.
+        method: "bilinear" or "bicubic".
+        antialias: Whether to average pixels when a crop shrinks.
     """
 
-    boxes: tuple[dict, ...]
+    boxes: tuple[dict[str, Any], ...]
     size: tuple[int, int]
     method: str
     antialias: bool
 
 
 METHODS = ("bilinear", "bicubic")
-_SPARE = 2  # pixels that the decoder's halvings leave in each direction for one of the view
+_SPARE = 2  # pixels per pixel of the view, in each direction, that the decoder must leave
 
 _SAME_AS_PILLOW = {("YCbCr", 3), ("Gray", 3), ("Gray", 1)}  # (color space, channels) of a JPEG
 
@@ -58,100 +61,147 @@ def random_box(
     ratio: Sequence[float] = (3 / 4, 4 / 3),
     attempts: int = 10,
 ) -> Box:
-    """A random box (top, left, height, width) of an image of height x width, in whole pixels.
+    """Draws a random box inside an image, from the distribution of `augment.random_box`.
 
-    The distribution is that of `augment.random_box`: area, a share of the image's, is uniform,
-    ratio (width / height) log-uniform, and the place uniform. With one attempt a side that is too
-    long is clipped (BYOL); with more, the first which fits is taken, and if none does, the largest
-    central box with a ratio in range (torchvision).
+    The area is uniform, the ratio log-uniform, and the position uniform. With one attempt, a side
+    that is too long is clipped (BYOL). With several attempts, the first box that fits is used, and
+    if no box fits, the largest central box with a ratio in range (torchvision).
 
-    Raises ValueError when attempts is below 1 or a range is not positive and ascending.
+    Args:
+        generator: Source of random numbers.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        area: Range of the box's share of the image area.
+        ratio: Range of width / height.
+        attempts: Number of boxes to draw, at least 1.
+
+    Returns:
+        The box (top, left, height, width) in pixels.
+
+    Raises:
+        UserError: `attempts` is below 1, or a range is not an ascending pair of positive numbers.
     """
     if attempts < 1 or not 0 < area[0] <= area[1] or not 0 < ratio[0] <= ratio[1]:
         raise errors.UserError(
-            "random crop: area and ratio must be ascending positive pairs and attempts >= 1; got "
-            f"area {tuple(area)}, ratio {tuple(ratio)}, attempts {attempts}."
+            "random crop: area and ratio must be ascending pairs of positive numbers, and attempts "
+            f"at least 1; got area {tuple(area)}, ratio {tuple(ratio)}, attempts {attempts}."
         )
     for _ in range(attempts):
-        pixels = height * width * generator.uniform(*area)
+        pixels = height * width * generator.uniform(area[0], area[1])
         aspect = math.exp(generator.uniform(math.log(ratio[0]), math.log(ratio[1])))
         tall = max(1, round(math.sqrt(pixels / aspect)))
         wide = max(1, round(math.sqrt(pixels * aspect)))
         if attempts == 1:
-            tall, wide = min(tall, height), min(wide, width)
+            tall = min(tall, height)
+            wide = min(wide, width)
         if tall <= height and wide <= width:
             top = generator.integers(0, height - tall, endpoint=True)
             left = generator.integers(0, width - wide, endpoint=True)
             return int(top), int(left), tall, wide
     aspect = min(max(width / height, ratio[0]), ratio[1])
-    tall, wide = min(height, round(width / aspect)), min(width, round(height * aspect))
+    tall = min(height, round(width / aspect))
+    wide = min(width, round(height * aspect))
     return (height - tall) // 2, (width - wide) // 2, tall, wide
 
 
 def decode_crops(
     encoded: bytes,
-    boxes_of: Callable[[int, int], Sequence[Box]],
+    choose_boxes: Callable[[int, int], Sequence[Box]],
     *,
     size: int | Sequence[int],
     channels: int,
     method: str,
     antialias: bool,
 ) -> np.ndarray:
-    """The parts of an encoded picture that some boxes show, each resized: uint8 [V, h, w, channels].
+    """Decodes an image and cuts boxes from it, each resized to the size of the views.
 
-    boxes_of(height, width) gives the boxes (top, left, height, width), once the size of the picture
-    is known: whole pixels, inside the picture, V of them. The bytes are read once for all.
-    size is h = w or (h, w); channels is 1 or 3; method is "bilinear" or "bicubic" (Keys' with
-    a = -0.5); antialias widens the kernel where a box shrinks. Without antialias a picture is always
-    decoded at its full size, since it would not be the same picture otherwise.
+    Args:
+        encoded: Contents of an image file.
+        choose_boxes: Returns V boxes (top, left, height, width) inside an image of a given height
+            and width, in pixels.
+        size: Side, or height and width, of the views.
+        channels: 1 or 3.
+        method: "bilinear" or "bicubic" (Keys' kernel with a = -0.5).
+        antialias: Whether to widen the kernel if a box shrinks. Without it, the image is always
+            decoded at full size, because the result depends on single pixels.
 
-    Raises OSError when the bytes are not a picture, ValueError for an unknown method.
+    Returns:
+        The views, uint8 [V, h, w, channels].
+
+    Raises:
+        OSError: The bytes are not an image.
+        UserError: The method is unknown.
     """
     if method not in METHODS:
-        raise errors.UserError(f"method ({method!r}) must be one of {', '.join(METHODS)}.")
-    size = (size, size) if isinstance(size, int) else tuple(size)
+        names = ", ".join(METHODS)
+        raise errors.UserError(f"method ({method!r}) must be one of {names}.")
+    view_height, view_width = (size, size) if isinstance(size, int) else size
+    size = (view_height, view_width)
     height, width, is_jpeg = _header(encoded, channels)
-    boxes = boxes_of(height, width)
+    boxes = choose_boxes(height, width)
     reduction = _reduction(boxes, size) if antialias and is_jpeg else 1
     pixels = _decode_jpeg(encoded, height, width, channels, reduction) if is_jpeg else None
     if pixels is None:
-        pixels, reduction = images.decode(encoded, channels=channels), 1
+        pixels = images.decode(encoded, channels=channels)
+        reduction = 1
     views = np.empty((len(boxes), *size, channels), np.uint8)
     for view, box in zip(views, boxes, strict=True):
-        view[...] = _resize(*_cut(pixels, box, reduction), size, method, antialias)
+        part, box_in_part = _cut(pixels, box, reduction)
+        view[...] = _resize(part, box_in_part, size, method, antialias)
     return views
 
 
 def draw(
     encoded: bytes, generator: np.random.Generator, crops: Crops, *, channels: int
 ) -> np.ndarray:
-    """Random crops of an encoded picture: uint8 [V, h, w, channels]; raises as decode_crops does."""
+    """Decodes an image and draws one random crop per view.
 
-    def boxes_of(height, width):
-        return [random_box(generator, height=height, width=width, **how) for how in crops.boxes]
+    Args:
+        encoded: Contents of an image file.
+        generator: Source of random numbers.
+        crops: The crops to draw.
+        channels: 1 or 3.
 
-    how = {"size": crops.size, "method": crops.method, "antialias": crops.antialias}
-    return decode_crops(encoded, boxes_of, channels=channels, **how)
+    Returns:
+        The views, uint8 [V, h, w, channels].
+
+    Raises:
+        OSError: The bytes are not an image.
+    """
+
+    def choose_boxes(height, width):
+        return [
+            random_box(generator, height=height, width=width, **options) for options in crops.boxes
+        ]
+
+    return decode_crops(
+        encoded,
+        choose_boxes,
+        size=crops.size,
+        channels=channels,
+        method=crops.method,
+        antialias=crops.antialias,
+    )
 
 
 def _header(encoded, channels):
-    """(height, width, whether the fast decoder gives the pixels that Pillow would give)."""
+    """Returns an image's height and width, and whether the fast decoder's pixels equal Pillow's."""
     try:
         height, width, color_space, _ = simplejpeg.decode_jpeg_header(encoded)
         return height, width, (color_space, channels) in _SAME_AS_PILLOW
-    except ValueError:  # another format
+    except ValueError:  # not a JPEG
         with Image.open(io.BytesIO(encoded)) as picture:
             return picture.height, picture.width, False
 
 
 def _reduction(boxes, size):
-    """The largest of 8, 4, 2 and 1 which leaves every box _SPARE times its view's pixels."""
+    """Returns the largest factor by which a JPEG may shrink; each box keeps enough pixels."""
     spare = min(min(box[2] / size[0], box[3] / size[1]) for box in boxes) / _SPARE
     return next((by for by in (8, 4, 2) if spare >= by), 1)
 
 
 def _decode_jpeg(encoded, height, width, channels, reduction):
-    """uint8 [height / reduction, width / reduction, channels], rounded up; None when damaged."""
+    """Decodes a JPEG at a reduced size (rounded up), or returns None if the file is damaged."""
     try:
         return simplejpeg.decode_jpeg(
             encoded,
@@ -159,23 +209,26 @@ def _decode_jpeg(encoded, height, width, channels, reduction):
             min_height=-(-height // reduction),
             min_width=-(-width // reduction),
         )
-    except ValueError:  # Pillow forgives some damage, and names the rest
+    except ValueError:  # Pillow tolerates some damage, and reports the rest
         return None
 
 
 def _cut(pixels, box, reduction):
-    """The pixels [h, w, C] that a box touches, and where it lies among them, in parts of a pixel."""
+    """Returns the pixels [h, w, C] that a box touches, and the box relative to them."""
     top, left, height, width = (side / reduction for side in box)
-    first, last = math.floor(top), math.ceil(top + height)
-    start, stop = math.floor(left), math.ceil(left + width)
-    return pixels[first:last, start:stop], (top - first, left - start, height, width)
+    first_row = math.floor(top)
+    first_column = math.floor(left)
+    rows = slice(first_row, math.ceil(top + height))
+    columns = slice(first_column, math.ceil(left + width))
+    return pixels[rows, columns], (top - first_row, left - first_column, height, width)
 
 
 def _resize(part, box, size, method, antialias):
     if cykooz_resizer is not None:
         return _resize_fast(part, box, size, method, antialias)
     if not antialias:
-        return _interpolate(part, size, method)  # never reduced: the box is the whole part
+        # Without antialiasing the image is not reduced, so the box is the whole part.
+        return _interpolate(part, size, method)
     picture = Image.fromarray(part[..., 0] if part.shape[-1] == 1 else part)
     top, left, height, width = box
     kernel = Image.Resampling[method.upper()]
@@ -194,8 +247,9 @@ def _resize_fast(part, box, size, method, antialias):
         crop_box=cykooz_resizer.CropBox(left, top, width, height),
     )
     if not antialias:
-        fixed = cykooz_resizer.Algorithm.interpolation.value  # ResizeAlg has no word for it
-        options.rust_options = options.rust_options.set_resize_alg(fixed, kernel.value, 2)
+        # ResizeAlg does not offer this algorithm, which does not widen the kernel.
+        algorithm = cykooz_resizer.Algorithm.interpolation.value
+        options.rust_options = options.rust_options.set_resize_alg(algorithm, kernel.value, 2)
     cykooz_resizer.Resizer().resize(source, result, options)
     return np.frombuffer(result.get_buffer(), np.uint8).reshape(*size, -1)
 
@@ -211,7 +265,7 @@ def _interpolate(part, size, method):
 
 
 def _weights(length, samples, method):
-    """The matrix [samples, length] of a kernel that is never widened."""
+    """Returns interpolation weights [samples, length], without widening the kernel."""
     centers = (np.arange(samples, dtype=np.float32)[:, None] + 0.5) * (length / samples)
     x = np.abs(np.arange(length, dtype=np.float32) + 0.5 - centers)
     if method == "bilinear":

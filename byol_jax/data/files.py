@@ -1,7 +1,8 @@
-"""Picture files below a folder: their paths, their names as text, and why one cannot be read."""
+"""Finds image files in a folder, formats their names, and explains why a file is unreadable."""
 
 import collections
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,52 +15,96 @@ SUFFIXES = (
 
 
 def below(source: Path) -> tuple[list[str], dict[str, str]]:
-    """The paths of all pictures below `source`, sorted, and why some folders are not read."""
-    left_out = {}
-    return sorted(walk(source, "", (), collections.Counter(), left_out)), left_out
+    """Finds all image files in a folder and its subfolders.
+
+    Args:
+        source: The folder.
+
+    Returns:
+        The sorted paths, relative to the folder, and the reasons why subfolders were skipped, by
+        their paths.
+    """
+    skipped = {}
+    return sorted(walk(source, "", (), collections.Counter(), skipped)), skipped
 
 
 def printable(name: str) -> str:
-    """A file's name as text that can be printed and stored, whatever bytes it is made of."""
+    """Escapes the bytes and characters of a file name that cannot be printed.
+
+    Args:
+        name: Name of a file.
+
+    Returns:
+        Printable text.
+    """
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def walk(source: Path, folder: str, above: tuple, others, left_out) -> Iterator[str]:
-    """Paths of pictures; counts other files, and says which folders cannot be read."""
+def walk(
+    source: Path,
+    folder: str,
+    parents: tuple[tuple[int, int], ...],
+    others: collections.Counter[str],
+    skipped: dict[str, str],
+) -> Iterator[str]:
+    """Yields the paths of the image files in a folder and its subfolders.
+
+    Args:
+        source: The folder at which the search started.
+        folder: The folder to search, relative to `source`.
+        parents: Device and inode of the folders above, to detect loops of links.
+        others: Counts other files by suffix; updated in place.
+        skipped: Reasons why folders were skipped, by their paths; updated in place.
+
+    Yields:
+        Paths relative to `source`.
+    """
     try:
         status = os.stat(source / folder)
         names = os.listdir(source / folder)
     except OSError as error:
-        left_out[folder or "."] = error.strerror
+        skipped[folder or "."] = error.strerror or str(error)
         return
     here = (status.st_dev, status.st_ino)
-    if here in above:
-        left_out[folder] = "a link back to a folder that it is in"
+    if here in parents:
+        skipped[folder] = "a link to one of its parent folders"
         return
     for name in names:
         path = os.path.join(folder, name)
         if name.startswith("."):
             others["hidden"] += 1
         elif os.path.isdir(source / path):
-            yield from walk(source, path, (*above, here), others, left_out)
+            yield from walk(source, path, (*parents, here), others, skipped)
         elif name.lower().endswith(SUFFIXES):
             yield path
         else:
             others[printable(Path(name).suffix.lower()) or "no suffix"] += 1
 
 
+def max_pixels() -> int:
+    """Returns the number of pixels above which Pillow considers an image unsafe to open."""
+    return Image.MAX_IMAGE_PIXELS or sys.maxsize
+
+
 def reason(error: Exception) -> str:
-    """Why a picture cannot be read, in words, from what images.read raised."""
+    """Explains why an image file cannot be read.
+
+    Args:
+        error: The exception that images.read raised.
+
+    Returns:
+        The reason as text.
+    """
     if isinstance(error, Image.UnidentifiedImageError):
-        return "no picture that Pillow knows, by its first bytes"
+        return "its first bytes are not those of an image format that Pillow can read"
     if isinstance(error, Image.DecompressionBombError):
         return (
-            f"it has more than the {Image.MAX_IMAGE_PIXELS:,} pixels that are safe to open; if you "
-            "trust the file, make it smaller or cut it into tiles first"
+            f"it has more than {max_pixels():,} pixels, which may be unsafe to open; if you "
+            "trust the file, shrink it or split it into tiles first"
         )
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, (OSError, ValueError)) and str(error):
         return str(error)
-    return f"a broken file ({type(error).__name__}: {error})"
+    return f"the file is damaged ({type(error).__name__}: {error})"

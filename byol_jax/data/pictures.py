@@ -1,4 +1,4 @@
-"""Reads picture files of a folder exactly as a data set prepared from them would."""
+"""Reads image files exactly as `prepare` stores them in a data set."""
 
 import concurrent.futures
 import os
@@ -16,43 +16,69 @@ from byol_jax.system import paths
 
 
 def find(source: str | Path) -> tuple[list[str], dict[str, str]]:
-    """The paths of all pictures below a folder, sorted, and why some folders cannot be read.
+    """Finds all image files in a folder and its subfolders.
 
-    Raises FileNotFoundError where `source` is no folder, or has no pictures.
+    Args:
+        source: The folder.
+
+    Returns:
+        The sorted paths, relative to the folder, and the reasons why subfolders were skipped, by
+        their paths.
+
+    Raises:
+        FileNotFoundError: The folder does not exist or contains no images.
     """
     source = paths.local(source)
     if not source.is_dir():
-        raise FileNotFoundError(f"{source} is not a folder; give --images a folder of pictures.")
-    names, left_out = files.below(source)
+        raise FileNotFoundError(f"{source} is not a folder; set --images to a folder of images.")
+    names, skipped = files.below(source)
     if not names:
-        raise FileNotFoundError(
-            f"{source} has no pictures; their names end in {', '.join(files.SUFFIXES)}."
-        )
-    return names, left_out
+        suffixes = ", ".join(files.SUFFIXES)
+        raise FileNotFoundError(f"{source} contains no images; their names end in {suffixes}.")
+    return names, skipped
 
 
 def read(file: str | Path, shape: tuple[int, int, int], dtype: str) -> np.ndarray:
-    """The picture of a file, resized to cover shape (H, W, C), its center: [H, W, C] of dtype.
+    """Reads an image file, resizes it to cover a shape, and crops the center.
 
-    dtype is "uint8" or "uint16". RGB and grey become each other. Raises ValueError, saying why, for
-    what is no picture or has another number of channels.
+    Gray images become RGB, and RGB images gray, if the shape needs it.
+
+    Args:
+        file: Path of the file.
+        shape: Shape (H, W, C) of the result.
+        dtype: "uint8" or "uint16".
+
+    Returns:
+        The image [H, W, C].
+
+    Raises:
+        UserError: The file is not a readable image, or has another number of channels. The message
+            is the reason only.
     """
     try:
         pixels = images.read(Path(file).read_bytes()).pixels
     except Exception as error:
         raise errors.UserError(files.reason(error)) from error
-    return images.fit(_as(_in_channels(pixels, shape[-1]), dtype), tuple(shape[:2]))
+    height, width, channels = shape
+    pixels = _convert_dtype(_convert_channels(pixels, channels), dtype)
+    return images.fit(pixels, (height, width))
 
 
 class Reader:
-    """Reads pictures in threads, ahead of their use; a context manager.
+    """Reads image files in threads, ahead of their use; a context manager.
 
-    Within it Pillow does not warn, of EXIF and of sizes: what matters it raises.
+    Inside the context, Pillow's warnings are off; it raises errors for files that it cannot read.
+
+    Args:
+        source: The folder.
+        shape: Shape (H, W, C) of the images.
+        dtype: "uint8" or "uint16".
     """
 
     def __init__(self, source: str | Path, shape: tuple[int, int, int], dtype: str):
         self._source = paths.local(source)
-        self._shape, self._dtype = shape, dtype
+        self._shape = shape
+        self._dtype = dtype
         self._pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
         self._quiet = warnings.catch_warnings()
 
@@ -66,25 +92,34 @@ class Reader:
         self._quiet.__exit__(*exception)
 
     def start(self, names: Sequence[str]) -> list[concurrent.futures.Future]:
-        """The pictures of these names in the source, a future each; see `read`."""
+        """Starts to read files.
+
+        Args:
+            names: Paths relative to the source.
+
+        Returns:
+            One future per file, with the result of `read`.
+        """
         return [
             self._pool.submit(read, self._source / name, self._shape, self._dtype) for name in names
         ]
 
 
-def _in_channels(pixels, channels):
-    found = pixels.shape[-1]
-    if found == channels:
+def _convert_channels(pixels, channels):
+    num_channels = pixels.shape[-1]
+    if num_channels == channels:
         return pixels
-    if (found, channels) == (1, 3):
+    if (num_channels, channels) == (1, 3):
         return np.repeat(pixels, 3, axis=-1)
-    if (found, channels) == (3, 1):
+    if (num_channels, channels) == (3, 1):
         grey = Image.fromarray(images.to_8_bits(pixels)).convert("L")
         return np.asarray(grey)[..., None]
-    raise errors.UserError(f"{found} channels, where the encoder takes {channels}")
+    raise errors.UserError(
+        f"the image has {num_channels} channels, but the encoder needs {channels}"
+    )
 
 
-def _as(pixels, dtype):
+def _convert_dtype(pixels, dtype):
     if dtype == "uint8":
         return images.to_8_bits(pixels)
     return pixels if pixels.dtype == np.uint16 else pixels.astype(np.uint16) * np.uint16(257)

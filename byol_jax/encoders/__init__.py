@@ -1,7 +1,10 @@
-"""A trained encoder by itself: one file that holds it, and a function from images to features."""
+"""Trained encoders: the file format, the function from images to features, and conversion.
+
+`load` reads an encoder file. `foreign` converts weights that other projects trained.
+"""
 
 from byol_jax.encoders import card, feature_file, file, foreign
 from byol_jax.encoders.encoder import Encoder, load
-from byol_jax.encoders.file import About
+from byol_jax.encoders.file import EncoderInfo
 
-__all__ = ["About", "Encoder", "card", "file", "foreign", "load", "feature_file"]
+__all__ = ["EncoderInfo", "Encoder", "card", "file", "foreign", "load", "feature_file"]

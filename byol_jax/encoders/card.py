@@ -1,26 +1,29 @@
-"""The model card that goes with the file of an encoder: what it is, and how to use it."""
+"""The model card of an encoder file, in Markdown: origin, usage, preprocessing and accuracy."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from byol_jax.encoders.file import About
+from byol_jax.augment import geometry
+from byol_jax.encoders.file import EncoderInfo
 
-UNKNOWN = "unknown"  # the data of weights from elsewhere
+UNKNOWN = "unknown"  # training data of weights from another project
 MARK = "<!-- written by byol_jax export -->"
 _TORCHVISION = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
-_OWN = (
-    "stages",
-    "width",
-    "widths",
-    "stem_width",
-    "always_project",
-)  # torchvision has none of these
+_NOT_IN_TORCHVISION = ("stages", "width", "widths", "stem_width", "always_project")
 
 
 def place(file: Path) -> Path:
-    """Where the card of `file` goes: README.md beside it, unless somebody else's is there."""
+    """Returns the path of the model card that belongs to an encoder file.
+
+    Args:
+        file: The encoder file.
+
+    Returns:
+        README.md in the same folder. If that file exists and is not a model card of byol_jax, the
+        path is the encoder file's with the suffix .md.
+    """
     readme = file.with_name("README.md")
     if readme.exists() and MARK not in readme.read_text(encoding="utf-8", errors="replace"):
         return file.with_suffix(".md")
@@ -28,128 +31,194 @@ def place(file: Path) -> Path:
 
 
 def text(
-    file: str, about: About, layout: str, *, num_features: int, results: Mapping[str, Sequence[Any]]
+    file: str,
+    info: EncoderInfo,
+    layout: str,
+    *,
+    num_features: int,
+    results: Mapping[str, Sequence[Any]],
 ) -> str:
-    """The card, in Markdown with the head that hubs read.
+    """Returns the model card in Markdown, with the YAML header that model hubs read.
 
-    file: the name of the encoder's.  results: rows of an evaluation by features' name, as
-    evaluation.json has them: {"protocol", "accuracy", "settings"}; there may be none.
+    Args:
+        file: The name of the encoder file.
+        info: The description of the encoder.
+        layout: The layout of the arrays in the file, one of file.LAYOUTS.
+        num_features: The number of features of an image.
+        results: Accuracies in the form of evaluation.json: for the name of each kind of features, a
+            list of {"protocol", "accuracy", "settings"}. It may be empty.
+
+    Returns:
+        The text of the model card.
     """
-    parts = [
-        _head(about, layout),
-        f"# {about.encoder['name']} by {about.method}",
+    sections = [
+        _header(info, layout),
+        _title(info),
         MARK,
-        f"An image encoder of {num_features} features. {_origin(about)} It has no classifier.",
-        "## Use",
-        _use_jax(file),
-        *([_use_torch(file, about)] if layout == "torchvision" else []),
+        f"This encoder maps an image to {num_features} features. {_origin(info)} It has no "
+        "classifier.",
+        "## Usage",
+        _usage_in_jax(file),
+        *([_usage_in_torch(file, info)] if layout == "torchvision" else []),
         "## Preprocessing",
-        _preprocessing(about),
+        _preprocessing(info),
         "## Network",
-        _table({**about.encoder, "norm": about.norm, **(about.patches or {})}),
+        _network(info),
         "## Results",
-        _results(results) if results else "Not measured.",
+        _results(results) if results else "The accuracy was not measured.",
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(sections) + "\n"
 
 
-def _origin(about):
-    if about.data == UNKNOWN:
-        return f"Converted by byol_jax from weights of {about.method}'s form, made elsewhere."
+def _title(info):
+    name = info.encoder["name"]
+    if info.data == UNKNOWN:
+        return f"# {name} with {info.method} weights"
+    return f"# {name} trained with {info.method}"
+
+
+def _origin(info):
+    if info.data == UNKNOWN:
+        return (
+            f"Another project trained it; byol_jax converted its weights from the {info.method} "
+            "format."
+        )
     return (
-        f"Trained by `{about.method}` on `{about.data}` for {about.step:,} steps with byol_jax "
-        f"({about.commit})."
+        f"It was trained with `{info.method}` on `{info.data}` for {info.step:,} steps by "
+        f"byol_jax (version {info.commit})."
     )
 
 
-def _preprocessing(about):
-    height, width, channels = about.image_shape
+def _preprocessing(info):
+    height, width, channels = info.image_shape
+    plural = "" if channels == 1 else "s"
+    steps = [
+        f"Resize the image with bicubic interpolation until it covers {height} x {width} pixels, "
+        f"crop the center to {height} x {width} pixels, and convert it to {channels} "
+        f"channel{plural}.",
+        "Scale the values to [0, 1].",
+        *_view_steps(info),
+    ]
+    numbered = "\n".join(f"{number}. {step}" for number, step in enumerate(steps, start=1))
     return (
-        f"Pictures are made to cover {height} x {width} pixels by bicubic resizing and cut to their "
-        f"center; {channels} channels, scaled to [0, 1]. {_view(about.view)}"
+        "`byol_jax.embed_folder` performs all of these steps. A call of the encoder performs all "
+        f"but the first.\n\n{numbered}"
     )
 
 
-def _head(about, layout):
-    library = "timm" if layout == "torchvision" and _constructor(about) else "byol_jax"
-    tags = ("self-supervised", about.method, "image-feature-extraction")
+def _header(info, layout):
+    library = "timm" if layout == "torchvision" and _constructor(info) else "byol_jax"
+    tags = ("self-supervised", info.method, "image-feature-extraction")
     lines = [f"library_name: {library}", "pipeline_tag: image-feature-extraction", "tags:"]
     return "\n".join(["---", *lines, *(f"- {tag}" for tag in tags), "---"])
 
 
-def _use_jax(file):
+def _usage_in_jax(file):
     return _code(
         "import byol_jax",
         f'encoder = byol_jax.load_encoder("{file}")',
-        "features = encoder(images)  # uint8 [N, H, W, C] -> float32 [N, F]; preprocessing included",
+        "features = encoder(images)  # uint8 [N, H, W, C] -> float32 [N, F], with preprocessing",
     )
 
 
-def _constructor(about) -> str | None:
-    """The function of torchvision.models that makes this network, but for its stem."""
-    own = {name for name in _OWN if name in about.encoder}
-    name, inner = about.encoder["name"], about.encoder.get("inner_width", 1)
-    if own or name not in _TORCHVISION or about.encoder.get("stem") == "strided":
+def _constructor(info) -> str | None:
+    """Returns the torchvision.models function that builds this network except for the stem."""
+    name = info.encoder["name"]
+    inner_width = info.encoder.get("inner_width", 1)
+    has_other_shape = any(argument in info.encoder for argument in _NOT_IN_TORCHVISION)
+    if has_other_shape or name not in _TORCHVISION or info.encoder.get("stem") == "strided":
         return None
-    if inner == 1:
+    if inner_width == 1:
         return name
-    return f"wide_{name}_2" if inner == 2 and name in ("resnet50", "resnet101") else None
+    return f"wide_{name}_2" if inner_width == 2 and name in ("resnet50", "resnet101") else None
 
 
-def _use_torch(file, about):
-    constructor = _constructor(about)
+def _usage_in_torch(file, info):
+    constructor = _constructor(info)
     if constructor is None:
         return (
-            "Names and layout are those of torchvision's ResNet, though torchvision has no function "
-            "that makes one of this shape: build it with the table below."
+            "The names and the layout of the arrays are those of torchvision's ResNet, but "
+            "torchvision has no function for this architecture. Build the network from the table "
+            "below."
         )
     changes = ["model.fc = torch.nn.Identity()"]
-    channels = about.image_shape[-1]
-    if about.encoder.get("stem", "imagenet") == "cifar":
+    channels = info.image_shape[-1]
+    if info.encoder.get("stem", "imagenet") == "cifar":
         changes += [
             f"model.conv1 = torch.nn.Conv2d({channels}, 64, 3, padding=1, bias=False)",
             "model.maxpool = torch.nn.Identity()",
         ]
     elif channels != 3:
         changes += [f"model.conv1 = torch.nn.Conv2d({channels}, 64, 7, 2, padding=3, bias=False)"]
-    return "In PyTorch, where preprocessing is yours to do:\n\n" + _code(
+    return "In PyTorch, preprocess the images yourself as described below:\n\n" + _code(
         "import safetensors.torch, torch, torchvision",
         f"model = torchvision.models.{constructor}()",
         *changes,
         f'model.load_state_dict(safetensors.torch.load_file("{file}"))',
-        "features = model.eval()(images)  # float [N, C, H, W], as below -> [N, F]",
+        "features = model.eval()(images)  # preprocessed float [N, C, H, W] -> [N, F]",
     )
 
 
-def _view(view: Mapping[str, Any]) -> str:
-    size, proportion = view.get("size"), view.get("proportion", 1.0)
-    told = []
-    if size is not None:
-        how = f"{view.get('method', 'bilinear')}, antialias {view.get('antialias', True)}"
-        told.append(f"Of these the middle {proportion:.3g} is resized to {size} pixels ({how}).")
+def _view_steps(info) -> list[str]:
+    view = info.view
+    steps = []
+    if view.get("size") is not None:
+        height, width = geometry.height_and_width(view["size"])
+        proportion = view.get("proportion", 1.0)
+        method = view.get("method", "bilinear")
+        antialiasing = "with" if view.get("antialias", True) else "without"
+        image_height, image_width, _ = info.image_shape
+        if proportion != 1 or image_height * width != image_width * height:
+            steps.append(_crop_step(height, width, proportion))
+        steps.append(
+            f"Resize it to {height} x {width} pixels with {method} interpolation, {antialiasing} "
+            "antialiasing."
+        )
     if view.get("mean") is None:
-        told.append("They are not normalized further.")
+        steps.append("Do not normalize it further.")
     else:
-        mean, std = (json.dumps(view[name]) for name in ("mean", "std"))
-        told.append(f"Subtract the mean {mean} and divide by {std}.")
-    return " ".join(told)
+        mean = json.dumps(view["mean"])
+        std = json.dumps(view["std"])
+        steps.append(f"Subtract the mean {mean} and divide by the standard deviation {std}.")
+    return steps
+
+
+def _crop_step(height, width, proportion):
+    shape = "square" if height == width else f"box with the aspect ratio {height}:{width}"
+    if proportion == 1:
+        return f"Crop the largest central {shape}."
+    return f"Crop the central {shape} with {proportion:.3g} times the largest possible side length."
+
+
+def _network(info):
+    table = _table({**info.encoder, "norm": info.norm, **(info.patches or {})})
+    if info.patches is None:
+        return table
+    return (
+        "The encoder was trained on patches of images. The features of an image are the mean over "
+        f"its patches; `size` and `stride` are those of the patches.\n\n{table}"
+    )
 
 
 def _results(results):
-    names = list(dict.fromkeys(row["protocol"] for rows in results.values() for row in rows))
-    lines = [["features", *names], ["---"] + ["---:"] * len(names)]
+    protocols = list(dict.fromkeys(row["protocol"] for rows in results.values() for row in rows))
+    lines = [["features", *protocols], ["---"] + ["---:"] * len(protocols)]
     for name, rows in results.items():
-        by = {row["protocol"]: f"{100 * row['accuracy']:.2f}" for row in rows}
-        lines.append([name, *(by.get(protocol, "–") for protocol in names)])
+        accuracies = {row["protocol"]: f"{100 * row['accuracy']:.2f}" for row in rows}
+        lines.append([name, *(accuracies.get(protocol, "–") for protocol in protocols)])
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    made = next((row["settings"] for rows in results.values() for row in rows), {})
-    where = f"`{made.get('test_split', 'test')}` of `{made.get('data', 'the data')}`"
-    return f"Accuracy in percent on {where}.\n\n{table}"
+    settings = next((row["settings"] for rows in results.values() for row in rows), {})
+    split = settings.get("test_split", "test")
+    data = settings.get("data", "the data")
+    return (
+        f"The table shows the accuracy in percent on `{split}` of `{data}`. Each row is a kind of "
+        f"features, and each column an evaluation protocol.\n\n{table}"
+    )
 
 
 def _table(fields):
-    lines = ["| | |", "|---|---|"] + [f"| {k} | {json.dumps(v)} |" for k, v in fields.items()]
-    return "\n".join(lines)
+    rows = [f"| {name} | {json.dumps(value)} |" for name, value in fields.items()]
+    return "\n".join(["| argument | value |", "|---|---|", *rows])
 
 
 def _code(*lines):

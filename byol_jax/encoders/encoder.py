@@ -1,67 +1,101 @@
-"""A trained network as a function from images to features."""
+"""A trained encoder as a function from images to features, and how to load one."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from byol_jax import augment, errors, networks, workdir
 from byol_jax.encoders import file
-from byol_jax.encoders.file import About
+from byol_jax.encoders.file import EncoderInfo
 from byol_jax.system import devices, paths
 
 
 class Encoder:
-    """encoder(images [N, H, W, C]) -> features, float32 [N, F], on all devices of this process.
+    """A trained image encoder: a callable that maps images to features.
 
-    params, stats: of the network alone.  about: what the file says.  network: without, view: the
-    preprocessing, images [B, H, W, C] -> float [B, h, w, C]; a call includes it.  num_features: F.
+    A call preprocesses the images and runs the network in evaluation mode and float32. It uses all
+    devices of this process.
+
+    Example:
+        >>> encoder = byol_jax.load_encoder("runs/quickstart")
+        >>> features = encoder(images)  # uint8 [N, H, W, C] -> float32 [N, F]
+
+    Args:
+        params: The parameters of the network, without projector and predictor.
+        stats: The batch-norm statistics of the network.
+        info: The description of the network and of the preprocessing.
+
+    Attributes:
+        params: The parameters of the network.
+        stats: The batch-norm statistics of the network.
+        info: The description of the encoder, as in its file.
+        network: The network without preprocessing. It maps preprocessed images [B, h, w, C] to
+            features [B, F].
+        view: The preprocessing. It maps images [B, H, W, C] to float32 [B, h, w, C]; calling the
+            encoder includes it.
+        num_features: The number of features F of an image.
+
+    Raises:
+        UserError: `info` is invalid, or `params` and `stats` do not fit the network that it
+            describes.
     """
 
-    def __init__(self, params: chex.ArrayTree, stats: chex.ArrayTree, about: About):
-        """Raises ValueError when `about` describes another network than the arrays are of."""
-        self.params, self.stats, self.about = params, stats, about
-        self.network = network(about, num_arrays=len(jax.tree.leaves(params)))
-        self.view = evaluation_view(about)
-        self.num_features = _check(self.network, params, stats, about, self.view)
+    def __init__(self, params: Any, stats: Any, info: EncoderInfo):
+        self.params = params
+        self.stats = stats
+        self.info = info
+        self.network = _build_network(info, num_arrays=len(jax.tree.leaves(params)))
+        self.view = _build_view(info)
+        self.num_features = _count_features(self.network, params, stats, info, self.view)
         self._sharded = devices.sharded()
         self._placed = None
 
         def apply(params, stats, images):
-            return self.network.apply(params, stats, self.view(images), train=False)[0]
+            features, _ = self.network.apply(params, stats, self.view(images), train=False)
+            return features
 
         self._apply = jax.jit(apply, out_shardings=self._sharded)
 
     def __call__(self, images: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
-        """Features, float32 [N, F], in the order of the images; N may be 0.
+        """Computes the features of images.
 
-        images: uint8 or uint16, or float in [0, 1], [N, H, W, C] as the training data had them
-            (about.image_shape); other sizes are cropped and resized where about.view has a size.
-        batch_size: images that go to the devices at once; fewer are filled up to a power of two, so
-            that few programs are compiled.
+        Args:
+            images: Images of shape [N, H, W, C]; N may be 0. The dtype is uint8, uint16 or float;
+                floats are in [0, 1]. (H, W, C) is usually `info.image_shape`. If `info.view`
+                has a size, the preprocessing crops and resizes images of any height and width.
+            batch_size: The maximum number of images per forward pass, over all devices, rounded up
+                to a multiple of the number of devices. A smaller N is padded to a power of two, so
+                that few shapes are compiled.
 
-        Raises ValueError for another rank or number of channels.
+        Returns:
+            Features of shape [N, F], float32, in the order of the images.
+
+        Raises:
+            UserError: `images` does not have shape [N, H, W, C] with the encoder's C channels.
         """
-        channels = self.about.image_shape[-1]
+        channels = self.info.image_shape[-1]
         if np.ndim(images) != 4 or np.shape(images)[-1] != channels:
+            shape = list(np.shape(images))
+            hint = "; add a batch axis" if np.ndim(images) == 3 else ""
             raise errors.UserError(
-                f"the encoder takes images [N, H, W, {channels}] and got {list(np.shape(images))}"
-                + ("; add an axis for the batch." if np.ndim(images) == 3 else ".")
+                f"the encoder takes images of shape [N, H, W, {channels}], not {shape}{hint}."
             )
         num_devices = self._sharded.num_devices
         size = min(batch_size, 1 << max(len(images) - 1, 0).bit_length())
         size = -(-size // num_devices) * num_devices
-        found = [self._batch(images[i : i + size], size) for i in range(0, len(images), size)]
-        return np.concatenate([np.zeros((0, self.num_features), np.float32), *found])
+        batches = [self._batch(images[i : i + size], size) for i in range(0, len(images), size)]
+        return np.concatenate([np.zeros((0, self.num_features), np.float32), *batches])
 
     def _batch(self, images, size):
-        """Filled up by its last image, so that every batch has one shape."""
+        """Returns the features of at most `size` images."""
         images = np.asarray(images)
         missing = size - len(images)
         if missing:
+            # Repeat the last image, so that all batches have one shape and compile once.
             images = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
         if self._placed is None:
             self._placed = jax.device_put((self.params, self.stats), devices.replicated())
@@ -70,9 +104,26 @@ class Encoder:
 
 
 def load(path: str | Path) -> Encoder:
-    """The encoder in a file that `train`, `export` or `import` wrote, or in the workdir of a run.
+    """Loads a trained encoder from an encoder file or from the workdir of a finished run.
 
-    Raises FileNotFoundError where there is none, ValueError where the file is something else.
+    The commands `train`, `export` and `import` write encoder files. No code in the file is run.
+
+    Example:
+        >>> import byol_jax
+        >>> encoder = byol_jax.load_encoder("runs/quickstart")
+        >>> features = encoder(images)  # uint8 [N, H, W, C] -> float32 [N, F]
+
+    Args:
+        path: An encoder file (`*.safetensors`), or a workdir, which contains
+            `encoder.safetensors`.
+
+    Returns:
+        The encoder, a callable that maps images [N, H, W, C] to features [N, F]. The images are
+        uint8 or uint16, or float in [0, 1].
+
+    Raises:
+        FileNotFoundError: There is no such file, or the workdir has no encoder file.
+        UserError: The file is not a valid encoder file.
     """
     path = paths.local(path)
     if path.is_dir():
@@ -80,63 +131,69 @@ def load(path: str | Path) -> Encoder:
         path = folder / workdir.ENCODER
         if not path.is_file():
             raise FileNotFoundError(
-                f"{folder} has no {workdir.ENCODER}, which `train` writes at its end; write it of the "
-                f"newest checkpoint by `python -m byol_jax export --workdir={folder} --out={path}`."
+                f"{folder} has no {workdir.ENCODER}, which `train` writes when it finishes. Export "
+                "the newest checkpoint with "
+                f"`python -m byol_jax export --workdir={folder} --out={path}`."
             )
-    return Encoder(*file.read(path))
+    params, stats, info = file.read(path)
+    return Encoder(params, stats, info)
 
 
-def network(about: About, *, num_arrays: int) -> networks.Network:
-    """The network that `about` describes, to compute in float32; it has num_arrays at most.
-
-    Raises ValueError where there is no such network.
-    """
-    arguments: dict[str, Any] = dict(about.encoder)
+def _build_network(info: EncoderInfo, *, num_arrays: int) -> networks.Network:
+    """Builds the network in float32; num_arrays limits the number of blocks."""
+    arguments: dict[str, Any] = dict(info.encoder)
     factory = networks.ENCODERS.get(arguments.pop("name"))
     stages = np.ravel(arguments.get("stages", ()))
-    if factory is None or about.norm not in networks.NORMS or np.sum(stages) > num_arrays:
-        raise errors.UserError(f"there is no encoder {about.encoder} with {about.norm} norm.")
+    if factory is None or info.norm not in networks.NORMS or np.sum(stages) > num_arrays:
+        raise errors.UserError(
+            f"cannot build the encoder {info.encoder} with {info.norm} norm: one of the names "
+            "is unknown, or the file has too few arrays for the stages."
+        )
     try:
         arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()}
-        made = factory(batch_norm=networks.NORMS[about.norm], **arguments)
-        return made if about.patches is None else _mean_of_patches(made, about.patches)
+        network = factory(batch_norm=networks.NORMS[info.norm], **arguments)
+        return network if info.patches is None else _average_patches(network, info.patches)
     except TypeError as error:
-        raise errors.UserError(f"there is no encoder {about.encoder}: {error}.") from error
+        raise errors.UserError(f"cannot build the encoder {info.encoder}: {error}.") from error
 
 
-def _mean_of_patches(encoder, patches) -> networks.Network:
-    """The features of an image [B, F] as the mean over its patches'."""
-    each = networks.patchwise(encoder, **patches)
+def _average_patches(encoder, patches) -> networks.Network:
+    """Returns a network whose features [B, F] are the mean over the patches of an image."""
+    patchwise = networks.patchwise(encoder, **patches)
 
-    def apply(params, stats, images, *, train):
-        features, stats = each.apply(params, stats, images, train=train)  # [B, G, G', F]
+    def apply(params, stats, x, *, train):
+        features, stats = patchwise.apply(params, stats, x, train=train)  # [B, G, G', F]
         return jnp.mean(features, axis=(1, 2)), stats
 
-    return networks.Network(each.init, apply)
+    return networks.Network(patchwise.init, apply)
 
 
-def evaluation_view(about: About):
-    """The preprocessing of `about`, images [B, H, W, C] -> [B, h, w, C], float."""
+def _build_view(info: EncoderInfo) -> Callable[[jax.Array], jax.Array]:
+    """Returns the preprocessing, from images [B, H, W, C] to float32 [B, h, w, C]."""
     try:
-        return jax.vmap(augment.evaluation_view(**about.view))
+        return jax.vmap(augment.evaluation_view(**info.view))
     except TypeError as error:
-        raise errors.UserError(f"there is no view {about.view}: {error}.") from error
+        raise errors.UserError(
+            f"cannot build the preprocessing of the encoder, view {info.view}: {error}."
+        ) from error
 
 
-def _check(made, params, stats, about, view) -> int:
-    """Raises ValueError naming the first array that the network wants otherwise; gives F."""
-    images = jax.ShapeDtypeStruct((1, *about.image_shape), about.dtype)
+def _count_features(network, params, stats, info, view) -> int:
+    """Returns the number of features; raises UserError if an array does not fit the network."""
+    images = jax.ShapeDtypeStruct((1, *info.image_shape), info.dtype)
 
-    def features(key, images):
-        seen = view(images)
-        return made.apply(
-            *networks.starting_from(made, params, stats).init(key, seen), seen, train=False
-        )
+    def compute_features(key, images):
+        x = view(images)
+        params_and_stats = networks.starting_from(network, params, stats).init(key, x)
+        features, _ = network.apply(*params_and_stats, x, train=False)
+        return features
 
     try:
-        return jax.eval_shape(features, jax.random.key(0), images)[0].shape[-1]
+        return jax.eval_shape(compute_features, jax.random.key(0), images).shape[-1]
     except Exception as error:
-        cause = (str(error).splitlines() or [type(error).__name__])[0]
+        lines = str(error).splitlines() or [type(error).__name__]
+        cause = lines[0]
         raise errors.UserError(
-            f"no encoder {about.encoder} for {about.image_shape}: {cause}"
+            f"the encoder {info.encoder} cannot process images of shape {info.image_shape} with "
+            f"these weights: {cause}"
         ) from error

@@ -1,4 +1,4 @@
-"""Features of many pictures on disk: in parts while they are computed, then in one file."""
+"""Writes and reads the features of many images, as temporary parts and as one final file."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import shutil
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,10 +17,13 @@ SUFFIXES = (".npz", ".parquet")
 
 
 class Rows(NamedTuple):
-    """Features of pictures.
+    """The features of N images from a folder.
 
-    paths: of N pictures, relative to their folder.  features: float32 [N, F], in that order.
-    unreadable: why, by path, of the pictures that are not among them.
+    Attributes:
+        paths: The paths of the N images, relative to the folder.
+        features: Features of shape [N, F], float32, in the order of `paths`.
+        unreadable: The reason for each image that could not be read, by path; `paths` and
+            `features` do not contain these images.
     """
 
     paths: list[str]
@@ -29,35 +32,57 @@ class Rows(NamedTuple):
 
 
 class Parts:
-    """Rows kept in a hidden folder beside `out` until all are there; what is kept is not redone.
+    """Stored parts of a long computation of features, which can resume after an interruption.
 
-    fingerprint: text that differs where the features would; parts of another one are removed.
+    The parts are files in a hidden folder next to the output file.
+
+    Args:
+        out: The output file.
+        fingerprint: A text that identifies the images and the encoder. Existing parts with another
+            fingerprint are deleted.
     """
 
     def __init__(self, out: Path, fingerprint: str):
         self._folder = out.parent / f".{out.name}.unfinished"
-        note = self._folder / "plan"
-        same = note.is_file() and note.read_text(encoding="utf-8") == fingerprint
-        if not same:
+        plan = self._folder / "plan"
+        is_same = plan.is_file() and plan.read_text(encoding="utf-8") == fingerprint
+        if not is_same:
             shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True, exist_ok=True)
-        paths.write_whole(note, fingerprint)
+        paths.write_whole(plan, fingerprint)
 
     def read(self, number: int) -> Rows | None:
-        """What was kept as this part, None where nothing whole was."""
+        """Reads the features of one finished part of the computation.
+
+        Args:
+            number: The part's number, from 0.
+
+        Returns:
+            The features of the part, or None if it is missing or damaged.
+        """
         try:
             with self._file(number).open("rb") as file:
-                return _rows(np.load(file, allow_pickle=False))
+                return _parse_arrays(np.load(file, allow_pickle=False))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
 
     def keep(self, number: int, rows: Rows) -> None:
-        """Keeps a part, whole or not at all; raises OSError where the disk is full."""
+        """Stores the features of one finished part of the computation.
+
+        After an interrupted write the part does not exist.
+
+        Args:
+            number: The part's number, from 0.
+            rows: The features of the part.
+
+        Raises:
+            OSError: The part cannot be written, for example because the disk is full.
+        """
         with paths.whole_file(self._file(number), "wb") as file:
-            np.savez(file, **_arrays(rows))
+            np.savez(file, **_named_arrays(rows))
 
     def remove(self) -> None:
-        """Once all rows are elsewhere."""
+        """Deletes the stored parts of the computation once the output file is written."""
         shutil.rmtree(self._folder)
 
     def _file(self, number):
@@ -65,66 +90,97 @@ class Parts:
 
 
 def join(parts: Sequence[Rows], num_features: int) -> Rows:
-    """The rows of all parts as one."""
-    none = np.zeros((0, num_features), np.float32)
+    """Concatenates the features of several parts.
+
+    Args:
+        parts: The parts, in order; there may be none.
+        num_features: The number of features F of an image.
+
+    Returns:
+        The features of all parts.
+    """
+    empty = np.zeros((0, num_features), np.float32)
     return Rows(
         [path for part in parts for path in part.paths],
-        np.concatenate([none, *(part.features for part in parts)]),
-        {path: why for part in parts for path, why in part.unreadable.items()},
+        np.concatenate([empty, *(part.features for part in parts)]),
+        {path: reason for part in parts for path, reason in part.unreadable.items()},
     )
 
 
 def check(out: str | Path) -> Path:
-    """The path to write; raises ValueError for a suffix not in SUFFIXES."""
+    """Checks the suffix of an output file for features.
+
+    Args:
+        out: The output file; it may start with "~" for the home directory.
+
+    Returns:
+        The path with "~" expanded.
+
+    Raises:
+        UserError: The suffix is not one of SUFFIXES.
+    """
     path = paths.local(out)
     if path.suffix not in SUFFIXES:
-        raise errors.UserError(f"--out={out} must end in {' or '.join(SUFFIXES)}.")
+        suffixes = " or ".join(SUFFIXES)
+        raise errors.UserError(f"--out={out} must end in {suffixes}.")
     return path
 
 
-def write(out: Path, rows: Rows, about: dict) -> None:
-    """Writes .npz or .parquet, whole or not at all; `about` says what made the features.
+def write(out: Path, rows: Rows, info: dict[str, Any]) -> None:
+    """Writes features to a .npz or .parquet file; an interrupted write leaves no partial file.
 
-    An .npz has the arrays features [N, F], paths [N], unreadable and reasons [M], and about, JSON.
-    A .parquet has the columns path and features, and about in the metadata of its schema.
+    An .npz file contains the arrays features [N, F], paths [N], unreadable [M], reasons [M], and
+    about (a JSON text). A .parquet file contains the columns path and features; its schema metadata
+    contain a JSON text "byol_jax" with about and unreadable.
+
+    Args:
+        out: The file to write; its suffix selects the format.
+        rows: The features.
+        info: A description of the encoder, as a dict that JSON can represent.
     """
     if out.suffix == ".npz":
-        arrays = {**_arrays(rows), "about": np.array(json.dumps(about))}
+        arrays = {**_named_arrays(rows), "about": np.array(json.dumps(info))}
         with paths.whole_file(out, "wb") as file:
             np.savez(file, **arrays)
     else:
         with paths.whole_file(out, "wb") as file:
-            _parquet(file, rows, about)
+            _write_parquet(file, rows, info)
 
 
-def _arrays(rows):
-    """Names as arrays of characters, which need no pickle; an empty one needs its type named."""
+def _named_arrays(rows: Rows) -> dict[str, Any]:
     return {
         "features": rows.features,
-        "paths": np.array(rows.paths, dtype=None if rows.paths else "<U1"),
-        "unreadable": np.array([*rows.unreadable], dtype=None if rows.unreadable else "<U1"),
-        "reasons": np.array([*rows.unreadable.values()], dtype=None if rows.unreadable else "<U1"),
+        "paths": _text_array(rows.paths),
+        "unreadable": _text_array([*rows.unreadable]),
+        "reasons": _text_array([*rows.unreadable.values()]),
     }
 
 
-def _rows(arrays):
-    names = (arrays["unreadable"].tolist(), arrays["reasons"].tolist())
-    return Rows(arrays["paths"].tolist(), arrays["features"], dict(zip(*names, strict=True)))
+def _text_array(texts: list[str]) -> np.ndarray:
+    """Returns an array of characters, which numpy saves without pickle."""
+    # numpy makes an empty list an array of floats unless the dtype is given.
+    return np.array(texts, dtype=None if texts else "<U1")
 
 
-def _parquet(file, rows, about):
+def _parse_arrays(arrays) -> Rows:
+    features = arrays["features"]
+    unreadable = dict(zip(arrays["unreadable"].tolist(), arrays["reasons"].tolist(), strict=True))
+    return Rows(arrays["paths"].tolist(), features, unreadable)
+
+
+def _write_parquet(file, rows, info) -> None:
     import pyarrow
     import pyarrow.parquet
 
     flat = pyarrow.array(rows.features.reshape(-1))
     columns = {
-        "path": [_printable(path) for path in rows.paths],
+        "path": [_to_utf8(path) for path in rows.paths],
         "features": pyarrow.FixedSizeListArray.from_arrays(flat, rows.features.shape[1]),
     }
-    metadata = {"byol_jax": json.dumps({**about, "unreadable": rows.unreadable})}
+    metadata = {"byol_jax": json.dumps({**info, "unreadable": rows.unreadable})}
     pyarrow.parquet.write_table(pyarrow.table(columns, metadata=metadata), file)
 
 
-def _printable(path):
-    """Parquet holds UTF-8 alone, and the name of a file may be any bytes."""
+def _to_utf8(path) -> str:
+    """Escapes the bytes of a file name that are not UTF-8, the only encoding of parquet."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")

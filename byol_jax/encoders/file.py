@@ -1,7 +1,8 @@
-"""The file of an encoder: its arrays, and all that it takes to use them, as safetensors.
+"""The encoder file: a network's arrays, and the metadata needed to use them, in safetensors format.
 
-Two layouts: "flax" has our names and shapes, `params/stem_conv/kernel`; "torchvision" has those of
-torchvision's and timm's ResNet, `conv1.weight`. Both come back as the same arrays, bit for bit.
+The arrays have one of two layouts. "flax" uses the names and shapes of this package, such as
+`params/stem_conv/kernel`. "torchvision" uses those of torchvision's and timm's ResNet, such as
+`conv1.weight`. Reading either layout gives the same arrays, bit for bit.
 """
 
 import json
@@ -9,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import chex
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -20,17 +20,26 @@ from byol_jax.networks import torchvision
 from byol_jax.system import paths
 
 LAYOUTS = ("flax", "torchvision")
-_FORMAT, _VERSION = "byol_jax encoder", "1"
-_LARGEST = 8192  # pixels of a side
+_FORMAT = "byol_jax encoder"
+_VERSION = "1"
+_MAX_SIDE = 8192  # pixels
 
 
-class About(NamedTuple):
-    """What a file tells beside its arrays.
+class EncoderInfo(NamedTuple):
+    """A description of a trained encoder: network, input images, preprocessing and origin.
 
-    encoder: a section of a config, the name of one of networks.ENCODERS and its arguments; norm:
-    the name of one of networks.NORMS.  image_shape: (H, W, C) of the pictures that the view is
-    made of; dtype: theirs.  view: arguments of augment.evaluation_view.  patches: of CPC, their
-    size and stride, whose features are averaged.  method, data, step, commit: where it comes from.
+    Attributes:
+        encoder: The network, as in a config: its name in networks.ENCODERS and its arguments.
+        norm: The normalization layer, a name in networks.NORMS.
+        image_shape: Shape (H, W, C) of the images before preprocessing.
+        dtype: The dtype of these images, "uint8" or "uint16".
+        view: The preprocessing, as arguments of augment.evaluation_view.
+        patches: The "size" and "stride" in pixels of the patches whose features are averaged
+            (CPC); None if the network takes whole images.
+        method: The method that trained the encoder, or the format of converted weights.
+        data: The name of the training data, or card.UNKNOWN.
+        step: The number of training steps.
+        commit: The version of byol_jax that wrote the file.
     """
 
     encoder: dict[str, Any]
@@ -47,56 +56,68 @@ class About(NamedTuple):
 
 def write(
     path: str | Path,
-    params: chex.ArrayTree,
-    stats: chex.ArrayTree,
-    about: About,
+    params: Any,
+    stats: Any,
+    info: EncoderInfo,
     *,
     layout: str = "flax",
 ) -> None:
-    """Writes the file, whole or not at all; params and stats are the encoder's.
+    """Writes a trained encoder to a file; an interrupted write leaves an existing file unchanged.
 
-    Raises ValueError for an unknown layout, and for a network that torchvision's has no place for.
+    Args:
+        path: The file to write, usually named `*.safetensors`.
+        params: The encoder's parameters, without the projector and predictor.
+        stats: The encoder's batch-norm statistics.
+        info: The description of the encoder.
+        layout: Names and shapes of the arrays, one of LAYOUTS.
+
+    Raises:
+        UserError: The layout is unknown, or torchvision's ResNet cannot represent the network.
+        OSError: The file cannot be written.
     """
-    tensors = named(params, stats, about, layout)
-    paths.write_whole(path, safetensors.numpy.save(tensors, metadata=_metadata(about, layout)))
+    arrays = _named_arrays(params, stats, info, layout)
+    paths.write_whole(path, safetensors.numpy.save(arrays, metadata=_metadata(info, layout)))
 
 
-def named(params, stats, about: About, layout: str) -> dict[str, np.ndarray]:
-    """The arrays of a layout, by name; raises as `write` does."""
-    if layout not in LAYOUTS:
-        raise errors.UserError(f"unknown layout {layout!r}; choose {' or '.join(LAYOUTS)}.")
-    if layout == "torchvision":
-        _check_torchvision(about)
-        return torchvision.to_torchvision(params, stats)
-    trees = {"params": params, "stats": stats}
-    flat = traverse_util.flatten_dict(trees, sep="/")
-    return {name: np.ascontiguousarray(x) for name, x in flat.items()}
+def read(path: str | Path) -> tuple[Any, Any, EncoderInfo]:
+    """Reads a trained encoder from a file in either layout, without running code from the file.
 
+    Args:
+        path: The encoder file.
 
-def read(path: str | Path) -> tuple[chex.ArrayTree, chex.ArrayTree, About]:
-    """(params, stats, about) of a file in either layout; nothing in it is run.
+    Returns:
+        The parameters and the batch-norm statistics of the encoder, and its description.
 
-    Raises FileNotFoundError where there is none, ValueError where it is something else.
+    Raises:
+        FileNotFoundError: The file does not exist.
+        UserError: The file is not a complete encoder file.
     """
     path = paths.local(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}.")
     try:
         with safetensors.safe_open(path, framework="np") as opened:
-            metadata = opened.metadata() or {}
-            about, layout = _about(path, metadata)
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            # Check the metadata before reading any array.
+            info, layout = _parse_metadata(path, opened.metadata() or {})
+            arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (OSError, safetensors.SafetensorError, UnicodeDecodeError) as error:
-        raise errors.UserError(f"{path} is no whole safetensors file ({error}).") from error
+        raise errors.UserError(f"{path} is not a complete safetensors file ({error}).") from error
     if layout == "torchvision":
-        params, stats = torchvision.from_torchvision(tensors)
-        return params, stats, about
-    trees = _unflatten(path, tensors)
-    return trees.get("params", {}), trees.get("stats", {}), about
+        params, stats = torchvision.from_torchvision(arrays)
+        return params, stats, info
+    trees = _unflatten(path, arrays)
+    return trees.get("params", {}), trees.get("stats", {}), info
 
 
 def is_encoder(path: str | Path) -> bool:
-    """Whether `read` can be asked: a safetensors file of ours, whatever is in it."""
+    """Checks if a file has the encoder format, without checking the arrays.
+
+    Args:
+        path: Any file.
+
+    Returns:
+        True if the file is a safetensors file whose metadata name the encoder format.
+    """
     try:
         with safetensors.safe_open(path, framework="np") as opened:
             return (opened.metadata() or {}).get("format") == _FORMAT
@@ -104,75 +125,98 @@ def is_encoder(path: str | Path) -> bool:
         return False
 
 
-def _check_torchvision(about):
-    """Raises ValueError where the same arrays would give other features there."""
-    padding, stem = about.encoder.get("padding", "torch"), about.encoder.get("stem", "imagenet")
+def _named_arrays(params, stats, info: EncoderInfo, layout: str) -> dict[str, np.ndarray]:
+    if layout not in LAYOUTS:
+        layouts = " or ".join(LAYOUTS)
+        raise errors.UserError(f"unknown layout {layout!r}; choose {layouts}.")
+    if layout == "torchvision":
+        _check_torchvision(info)
+        return torchvision.to_torchvision(params, stats)
+    trees = {"params": params, "stats": stats}
+    flat = traverse_util.flatten_dict(trees, sep="/")
+    return {name: np.ascontiguousarray(x) for name, x in flat.items()}
+
+
+def _check_torchvision(info: EncoderInfo) -> None:
+    """Raises UserError if torchvision's ResNet would compute other features from these arrays."""
+    padding = info.encoder.get("padding", "torch")
+    stem = info.encoder.get("stem", "imagenet")
     if padding == "same" or (padding == "fixed" and stem == "imagenet"):
         raise errors.UserError(
-            f"torchvision's ResNet pads symmetrically, and this one was trained with padding "
-            f"{padding!r}: where the stride is 2 its arrays would give other features there. Export "
-            "the layout 'flax', or train with encoder.padding='torch'."
+            f"this encoder was trained with padding {padding!r}, but torchvision's ResNet pads "
+            "symmetrically and would compute other features in layers with stride 2. Export the "
+            "layout 'flax', or train with encoder.padding='torch'."
         )
-    if about.norm != "batch":
+    if info.norm != "batch":
         raise errors.UserError(
-            f"torchvision's ResNet has batch norm, and this one {about.norm} norm; export the "
-            "layout 'flax'."
+            f"this encoder uses {info.norm} norm, but torchvision's ResNet uses batch norm; "
+            "export the layout 'flax'."
         )
-    if about.patches is not None:
+    if info.patches is not None:
         raise errors.UserError(
-            "torchvision's ResNet sees whole images, and this one was trained on patches; export "
-            "the layout 'flax'."
+            "this encoder was trained on patches, but torchvision's ResNet takes whole images; "
+            "export the layout 'flax'."
         )
 
 
-def _metadata(about: About, layout: str) -> dict[str, str]:
-    """Plain words for every reader, and all of it as JSON for ours."""
-    described = {
+def _metadata(info: EncoderInfo, layout: str) -> dict[str, str]:
+    """Returns fields that other programs can read, and the whole description as JSON."""
+    summary = {
         "format": _FORMAT,
         "version": _VERSION,
         "layout": layout,
-        "architecture": about.encoder["name"],
-        "stem": about.encoder.get("stem", "imagenet"),
-        "padding": about.encoder.get("padding", "torch"),
+        "architecture": info.encoder["name"],
+        "stem": info.encoder.get("stem", "imagenet"),
+        "padding": info.encoder.get("padding", "torch"),
         "input_range": "[0, 1]",
-        "input_mean": json.dumps(about.view.get("mean")),
-        "input_std": json.dumps(about.view.get("std")),
-        "method": about.method,
-        "data": about.data,
-        "step": str(about.step),
+        "input_mean": json.dumps(info.view.get("mean")),
+        "input_std": json.dumps(info.view.get("std")),
+        "method": info.method,
+        "data": info.data,
+        "step": str(info.step),
     }
-    return {**described, "about": json.dumps(about._asdict())}
+    return {**summary, "about": json.dumps(info._asdict())}
 
 
-def _about(path: Path, metadata: Mapping[str, str]) -> tuple[About, str]:
+def _parse_metadata(path: Path, metadata: Mapping[str, str]) -> tuple[EncoderInfo, str]:
+    """Returns the description and the layout; raises UserError if they are invalid."""
     if metadata.get("format") != _FORMAT:
         raise errors.UserError(
-            f"{path} is not the file of an encoder that byol_jax wrote; make one of weights from "
-            f"elsewhere by `python -m byol_jax import --weights={path} --out=FILE.safetensors`."
+            f"{path} is not an encoder file that byol_jax wrote; convert weights from another "
+            f"project with `python -m byol_jax import --weights={path} --out=FILE.safetensors`."
         )
-    if metadata.get("version") != _VERSION or metadata.get("layout") not in LAYOUTS:
+    version = metadata.get("version")
+    layout = metadata.get("layout")
+    if version != _VERSION or layout not in LAYOUTS:
+        layouts = " and ".join(LAYOUTS)
         raise errors.UserError(
-            f"{path} has version {metadata.get('version')!r} and layout "
-            f"{metadata.get('layout')!r}; this byol_jax reads version {_VERSION} and the layouts "
-            f"{', '.join(LAYOUTS)}: export it anew."
+            f"{path} has version {version!r} and layout {layout!r}, but this byol_jax reads "
+            f"version {_VERSION!r} and the layouts {layouts}; export the encoder again."
         )
     try:
-        about = About(**json.loads(metadata["about"]))
-        about = about._replace(image_shape=tuple(int(side) for side in about.image_shape))
-        sides = (*about.image_shape[:2], *np.atleast_1d(about.view.get("size") or 1))
-        whole = len(about.image_shape) == 3 and all(1 <= int(side) <= _LARGEST for side in sides)
-        whole = whole and "name" in about.encoder and about.dtype in ("uint8", "uint16")
+        info = EncoderInfo(**json.loads(metadata["about"]))
+        info = info._replace(image_shape=tuple(int(side) for side in info.image_shape))
+        sides = (*info.image_shape[:2], *np.atleast_1d(info.view.get("size") or 1))
+        is_valid = len(info.image_shape) == 3 and all(1 <= int(s) <= _MAX_SIDE for s in sides)
+        is_valid = is_valid and "name" in info.encoder and info.dtype in ("uint8", "uint16")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise errors.UserError(f"{path} does not say what its encoder is ({error!r}).") from error
-    if not whole:
         raise errors.UserError(
-            f"{path} tells of no encoder that could be: {about.encoder}, {sides}."
+            f"the metadata of {path} does not describe an encoder ({error!r}); export it again."
+        ) from error
+    if not is_valid:
+        view_size = info.view.get("size")
+        raise errors.UserError(
+            f"the metadata of {path} describes an invalid encoder: encoder {info.encoder}, "
+            f"image_shape {info.image_shape}, dtype {info.dtype!r}, view size {view_size}. An "
+            f"encoder needs a name, sides of 1 to {_MAX_SIDE} pixels, and dtype uint8 or uint16."
         )
-    return about, metadata["layout"]
+    return info, layout
 
 
-def _unflatten(path, tensors):
+def _unflatten(path, arrays) -> dict[str, Any]:
     try:
-        return traverse_util.unflatten_dict(tensors, sep="/")
+        return traverse_util.unflatten_dict(arrays, sep="/")
     except (TypeError, IndexError, AttributeError) as error:
-        raise errors.UserError(f"{path} has one array below another, by their names.") from error
+        raise errors.UserError(
+            f"the array names in {path} conflict: one array is nested below another array."
+        ) from error

@@ -1,7 +1,7 @@
-"""Protocols that train from images: the papers' linear probes, fine-tuning, and few labels."""
+"""Protocols that train on images: linear probes, fine-tuning, and fine-tuning on few labels."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,8 +10,9 @@ from byol_jax.evaluation import features, table, tuning
 from byol_jax.evaluation.table import Row
 from byol_jax.evaluation.tuning import Backbone, Images, Recipe
 
-PROBES = {  # rates are of a batch of 256
-    "simclr": {"learning_rates": (0.1,), "epochs": 90, "batch_size": 4096},  # appendix B.6
+# Linear probes of the papers. Learning rates are for a batch of 256.
+PROBES: dict[str, dict[str, Any]] = {
+    "simclr": {"learning_rates": (0.1,), "epochs": 90, "batch_size": 4096},
     "moco": {
         "learning_rates": (30.0,),
         "epochs": 100,
@@ -23,7 +24,9 @@ PROBES = {  # rates are of a batch of 256
     "mocov3": {"learning_rates": (0.1,), "epochs": 90, "batch_size": 1024, "nesterov": False},
 }
 
-FRACTIONS, SEEDS = (0.01, 0.1), (0,)  # of semi
+# Defaults of `semi`.
+FRACTIONS = (0.01, 0.1)
+SEEDS = (0,)
 
 
 def probe(
@@ -37,19 +40,42 @@ def probe(
     seed: int = 0,
     **changes,
 ) -> Row:
-    """The accuracy of a linear classifier on the frozen encoder, trained on random crops.
+    """Trains a linear classifier on top of a frozen encoder and measures its accuracy.
 
-    recipe: as which paper did it: "simclr" (Chen et al. 2020, appendix B.6), "moco" (He et al. 2020,
-        section 4.1), "byol" (Grill et al. 2020, appendix C.1) or "mocov3"; changes: other
-        learning_rates, epochs, batch_size, … (see tuning.Recipe). The rest is as in finetune.
+    Training sees random crops of the images.
 
-    Raises ValueError for an unknown recipe or change, and as finetune does.
+    Args:
+        backbone: The encoder.
+        train: Training split.
+        test: Test split.
+        num_classes: Number of classes.
+        recipe: Paper whose settings to use: "simclr" (Chen et al. 2020, appendix B.6), "moco" (He
+            et al. 2020, section 4.1), "byol" (Grill et al. 2020, appendix C.1) or "mocov3".
+        validation_fraction: Fraction of the training split that is held out to choose the learning
+            rate; unused if there is only one.
+        seed: Seed of the held-out part and of the training.
+        **changes: Settings that replace those of the recipe: `learning_rates`, `epochs`, or a field
+            of tuning.Recipe.
+
+    Returns:
+        The accuracy on the test split.
+
+    Raises:
+        UserError: If the recipe or a changed setting is unknown, and in the cases of `finetune`.
     """
     if recipe not in PROBES:
-        raise errors.UserError(f"unknown recipe {recipe!r}; choose one of {', '.join(PROBES)}.")
+        names = ", ".join(PROBES)
+        raise errors.UserError(f"unknown recipe {recipe!r}; choose one of {names}.")
     arguments = {"weight_decay": 0.0, **PROBES[recipe], **changes, "frozen": True}
-    how = {"num_classes": num_classes, "validation_fraction": validation_fraction, "seed": seed}
-    row = finetune(backbone, train, test, **how, **arguments)
+    row = finetune(
+        backbone,
+        train,
+        test,
+        num_classes=num_classes,
+        validation_fraction=validation_fraction,
+        seed=seed,
+        **arguments,
+    )
     return row._replace(protocol=f"probe ({recipe})")
 
 
@@ -66,30 +92,49 @@ def finetune(
     seed: int = 0,
     **recipe,
 ) -> Row:
-    """The accuracy of the whole network trained on, with a classifier put upon it.
+    """Fine-tunes an encoder with a linear classifier and measures its accuracy.
 
-    Labels are int [N] in [0, num_classes). Each learning rate, times batch_size / 256, is tried on
-    the training split without a random validation_fraction of it; the one best there (the first of
-    equals) is trained once more on the whole split, and the test split is read once. One rate alone
-    is not tried. recipe: the rest of tuning.Recipe. No batch is larger than the split.
+    Each learning rate is tried on a random part of the training split. The one with the best
+    accuracy on the held-out part (the first one in a tie) is used to train on the whole training
+    split. A single learning rate is used without a trial. The test split plays no part in this
+    choice.
 
-    Raises ValueError when labels are missing or out of range, for a wrong option, and when
-    validation_fraction leaves no example on either side.
+    Args:
+        backbone: The encoder to start from.
+        train: Training split, with labels in [0, num_classes).
+        test: Test split, with labels in [0, num_classes).
+        num_classes: Number of classes.
+        learning_rates: Learning rates to try, for a batch of 256; they scale linearly with the
+            batch size.
+        epochs: Passes over the training split.
+        batch_size: Examples per step; at most the size of the training split is used.
+        validation_fraction: Fraction of the training split that is held out to choose the learning
+            rate.
+        seed: Seed of the held-out part and of the training.
+        **recipe: The other fields of tuning.Recipe.
+
+    Returns:
+        The accuracy on the test split.
+
+    Raises:
+        UserError: If labels are missing or out of range, if an option is unknown or out of range,
+            or if validation_fraction leaves one of the parts empty.
     """
-    search = _search(backbone, train, test, num_classes, learning_rates, batch_size, recipe)
-    everything, folds = np.arange(len(train.labels)), []
+    search = _make_search(backbone, train, test, num_classes, learning_rates, batch_size, recipe)
+    num_train = len(train.labels)
+    folds = []
     if len(learning_rates) > 1:
         rng = np.random.default_rng(seed)
-        folds = [features.split(rng, len(everything), validation_fraction)]
-    measured = search.measure(everything, folds, epochs, seed)
+        folds = [features.split(rng, num_train, validation_fraction)]
+    result = search.run(np.arange(num_train), folds, epochs, seed)
     settings = {
-        **search.told(epochs, len(everything)),
-        "learning_rate": measured.learning_rate,
-        "validation_accuracy": measured.validation_accuracy,
+        **search.settings(epochs, num_train),
+        "learning_rate": result.learning_rate,
+        "validation_accuracy": result.validation_accuracy,
         "validation_fraction": validation_fraction if folds else 0.0,
         "seed": seed,
     }
-    return Row("finetune", measured.accuracy, settings, measured.confusion)
+    return Row("finetune", result.accuracy, settings, result.confusion)
 
 
 def semi(
@@ -106,62 +151,84 @@ def semi(
     seeds: Sequence[int] = SEEDS,
     **recipe,
 ) -> list[Row]:
-    """The accuracy of the network fine-tuned on few labels, a row per fraction of the labels.
+    """Fine-tunes an encoder on a small fraction of the labels and measures its accuracy.
 
-    The labels are those of `subset`, others for each seed; accuracies are means over seeds, and the
-    confusion is the last one's. epochs: one number per fraction. Each rate is tried by
-    cross-validation within these labels, in so many folds, and no other label is seen before the
-    test split; the rest is as in finetune. Chen et al. 2020, appendix B.5.
+    `subset` picks the labelled examples, different ones for each seed. The learning rate is chosen
+    by cross-validation among these examples, so that no other training label is used. Source: Chen
+    et al. 2020, appendix B.5.
 
-    Raises ValueError as finetune does.
+    Args:
+        backbone: The encoder to start from.
+        train: Training split, with labels in [0, num_classes).
+        test: Test split, with labels in [0, num_classes).
+        num_classes: Number of classes.
+        fractions: Fractions of the training labels to use, in (0, 1].
+        epochs: Passes over the labelled examples, one number per fraction.
+        learning_rates: Learning rates to try, for a batch of 256; they scale linearly with the
+            batch size.
+        batch_size: Examples per step; at most the number of labelled examples is used.
+        folds: Number of folds of the cross-validation.
+        seeds: Seeds; each one picks its own labelled examples.
+        **recipe: The other fields of tuning.Recipe.
+
+    Returns:
+        One row per fraction: the mean accuracy over the seeds, and the confusion matrix of the last
+        seed.
+
+    Raises:
+        UserError: If labels are missing or out of range, or if an option is unknown or out of
+            range.
     """
-    search = _search(backbone, train, test, num_classes, learning_rates, batch_size, recipe)
+    search = _make_search(backbone, train, test, num_classes, learning_rates, batch_size, recipe)
     if len(epochs) != len(fractions):
-        raise errors.UserError(f"{len(fractions)} fractions want as many epochs, and got {epochs}.")
-    rows = []
-    for fraction, passes in zip(fractions, epochs, strict=True):
-        found = []
-        for seed in seeds:
-            index = subset(train.labels, fraction, num_classes=num_classes, seed=seed)
-            parts = _folds(index, folds, seed) if len(learning_rates) > 1 else []
-            found.append(search.measure(index, parts, passes, seed))
-        settings = {
-            **search.told(passes, len(index)),
-            "learning_rate": tuple(one.learning_rate for one in found),
-            "validation_accuracy": tuple(one.validation_accuracy for one in found),
-            "accuracies": tuple(one.accuracy for one in found),
-            "seeds": tuple(seeds),
-            "fraction": fraction,
-            "folds": folds,
-        }
-        mean = float(np.mean(settings["accuracies"]))
-        rows.append(Row(f"semi {100 * fraction:g}%", mean, settings, found[-1].confusion))
-    return rows
+        num_epochs = len(epochs)
+        num_fractions = len(fractions)
+        raise errors.UserError(
+            f"epochs has {num_epochs} entries for {num_fractions} fractions; give one number of "
+            "epochs per fraction."
+        )
+    return [
+        search.run_fraction(fraction, fraction_epochs, folds, seeds)
+        for fraction, fraction_epochs in zip(fractions, epochs, strict=True)
+    ]
 
 
 def subset(labels: np.ndarray, fraction: float, *, num_classes: int, seed: int) -> np.ndarray:
-    """Which of the examples with labels [N] have theirs: int [n], ascending, from every class alike.
+    """Picks random examples of a split, the same number from every class.
 
-    n is fraction * N, rounded to as many of each class, one at least; a class that has fewer gives
-    all of its own. Raises ValueError for a fraction not in (0, 1].
+    This number is fraction * N / num_classes, rounded, and at least 1. A class with fewer examples
+    contributes all of them.
+
+    Args:
+        labels: Labels of the split, int [N].
+        fraction: Fraction of the examples to pick, in (0, 1].
+        num_classes: Number of classes.
+        seed: Seed of the choice.
+
+    Returns:
+        Example numbers in ascending order, int [n].
+
+    Raises:
+        UserError: If the fraction is not in (0, 1].
     """
     if not 0 < fraction <= 1:
-        raise errors.UserError(f"a fraction of the labels must be in (0, 1] and is {fraction}.")
-    rng, labels = np.random.default_rng(seed), np.asarray(labels)
-    each = max(round(fraction * len(labels) / num_classes), 1)
-    picked = [rng.permutation(np.flatnonzero(labels == c))[:each] for c in range(num_classes)]
+        raise errors.UserError(f"the fraction of labels must be in (0, 1], not {fraction}.")
+    rng = np.random.default_rng(seed)
+    labels = np.asarray(labels)
+    per_class = max(round(fraction * len(labels) / num_classes), 1)
+    picked = [rng.permutation(np.flatnonzero(labels == c))[:per_class] for c in range(num_classes)]
     return np.sort(np.concatenate(picked))
 
 
-class _Measured(NamedTuple):
+class _Result(NamedTuple):
     learning_rate: float
-    validation_accuracy: float | None
+    validation_accuracy: float | None  # None if there was only one learning rate
     accuracy: float
-    confusion: tuple | None
+    confusion: tuple[tuple[int, ...], ...] | None
 
 
 class _Search(NamedTuple):
-    """The choice of a learning rate, and what it then comes to on the test split."""
+    """A search for a learning rate, followed by the training and test of the final model."""
 
     tuner: tuning.Tuner
     train: Images
@@ -170,57 +237,142 @@ class _Search(NamedTuple):
     learning_rates: tuple[float, ...]
     recipe: Recipe
 
-    def measure(self, index, folds, epochs, seed) -> _Measured:
-        """Of training on the examples at index; folds: (train, validation) pairs to choose by."""
-        if epochs < 1:
-            raise errors.UserError(f"epochs ({epochs}) must be 1 or more.")
-        rate, validation = self.learning_rates[0], None
-        if folds:
-            correct = [self._correct(rate, folds, epochs, seed) for rate in self.learning_rates]
-            rate = self.learning_rates[int(np.argmax(correct))]
-            validation = max(correct) / sum(len(held_out) for _, held_out in folds)
-        how = {"learning_rate": rate, "epochs": epochs, "seed": seed}
-        classifier, labels = self.tuner.fit(self.train, index, **how), self.test.labels
-        guesses = self.tuner.guess(classifier, self.test, np.arange(len(labels)))
-        confusion = table.confusion(labels, guesses, self.num_classes)
-        return _Measured(rate, validation, float(np.mean(guesses == labels)), confusion)
+    def run(
+        self,
+        index: np.ndarray,
+        folds: Sequence[tuple[np.ndarray, np.ndarray]],
+        epochs: int,
+        seed: int,
+    ) -> _Result:
+        """Chooses a learning rate by validation, trains on all examples, and tests the result.
 
-    def _correct(self, rate, folds, epochs, seed):
-        correct, how = 0, {"learning_rate": rate, "epochs": epochs, "seed": seed}
-        for kept, held_out in folds:
-            classifier = self.tuner.fit(self.train, kept, **how)
-            guesses = self.tuner.guess(classifier, self.train, held_out)
-            correct += int(np.sum(guesses == self.train.labels[held_out]))
+        Args:
+            index: Numbers of all training examples.
+            folds: Example numbers of a training and a validation part per fold; empty takes the
+                first learning rate.
+            epochs: Passes over the training examples.
+            seed: Seed of the training.
+
+        Returns:
+            The accuracy on the test split and the choice behind it.
+
+        Raises:
+            UserError: If epochs is below 1.
+        """
+        if epochs < 1:
+            raise errors.UserError(f"epochs must be at least 1, not {epochs}.")
+        learning_rate = self.learning_rates[0]
+        validation_accuracy = None
+        if folds:
+            correct = [
+                self._count_correct(rate, folds, epochs, seed) for rate in self.learning_rates
+            ]
+            learning_rate = self.learning_rates[int(np.argmax(correct))]
+            validation_accuracy = max(correct) / sum(len(held_out) for _, held_out in folds)
+        classifier = self.tuner.fit(
+            self.train, index, learning_rate=learning_rate, epochs=epochs, seed=seed
+        )
+        labels = self.test.labels
+        predictions = self.tuner.predict(classifier, self.test, np.arange(len(labels)))
+        confusion = table.confusion(labels, predictions, self.num_classes)
+        accuracy = float(np.mean(predictions == labels))
+        return _Result(learning_rate, validation_accuracy, accuracy, confusion)
+
+    def run_fraction(
+        self, fraction: float, epochs: int, num_folds: int, seeds: Sequence[int]
+    ) -> Row:
+        """Runs the learning-rate search on a fraction of the training labels, once per seed.
+
+        Args:
+            fraction: Fraction of the training labels to use.
+            epochs: Passes over the labelled examples.
+            num_folds: Number of folds of the cross-validation.
+            seeds: Seeds; each one picks its own labelled examples.
+
+        Returns:
+            The mean accuracy over the seeds, and the confusion matrix of the last seed.
+        """
+        results = []
+        for seed in seeds:
+            index = subset(self.train.labels, fraction, num_classes=self.num_classes, seed=seed)
+            folds = []
+            if len(self.learning_rates) > 1:
+                folds = _make_folds(index, num_folds, seed)
+            results.append(self.run(index, folds, epochs, seed))
+        accuracies = tuple(result.accuracy for result in results)
+        settings = {
+            **self.settings(epochs, len(index)),
+            "learning_rate": tuple(result.learning_rate for result in results),
+            "validation_accuracy": tuple(result.validation_accuracy for result in results),
+            "accuracies": accuracies,
+            "seeds": tuple(seeds),
+            "fraction": fraction,
+            "folds": num_folds,
+        }
+        mean = float(np.mean(accuracies))
+        return Row(f"semi {100 * fraction:g}%", mean, settings, results[-1].confusion)
+
+    def _count_correct(self, learning_rate, folds, epochs, seed) -> int:
+        correct = 0
+        for fitted, held_out in folds:
+            classifier = self.tuner.fit(
+                self.train, fitted, learning_rate=learning_rate, epochs=epochs, seed=seed
+            )
+            predictions = self.tuner.predict(classifier, self.train, held_out)
+            correct += int(np.sum(predictions == self.train.labels[held_out]))
         return correct
 
-    def told(self, epochs, num_train):
-        """What a row tells of it."""
-        sizes = {"num_train": num_train, "num_test": len(self.test.labels)}
-        rates = {"learning_rates": tuple(self.learning_rates), "epochs": epochs}
-        return {**self.recipe._asdict(), **rates, **sizes}
+    def settings(self, epochs: int, num_train: int) -> dict[str, Any]:
+        """Returns the settings of the search in the form that a result row stores.
+
+        Args:
+            epochs: Passes over the training examples.
+            num_train: Number of training examples.
+
+        Returns:
+            The settings by name.
+        """
+        return {
+            **self.recipe._asdict(),
+            "learning_rates": tuple(self.learning_rates),
+            "epochs": epochs,
+            "num_train": num_train,
+            "num_test": len(self.test.labels),
+        }
 
 
-def _search(backbone, train, test, num_classes, learning_rates, batch_size, rest) -> _Search:
+def _make_search(
+    backbone: Backbone,
+    train: Images,
+    test: Images,
+    num_classes: int,
+    learning_rates: Sequence[float],
+    batch_size: int,
+    recipe_options: Mapping[str, Any],
+) -> _Search:
+    """Checks the labels and the options, and creates the search."""
     for images, split in ((train, "training"), (test, "test")):
-        rows = None if images.labels is None else np.zeros((len(images.labels), 0))
-        features.check(rows, images.labels, num_classes, split)
-    unknown = sorted(set(rest) - set(Recipe._fields))
+        # These protocols have no features; an empty array stands in for them.
+        num_labels = 0 if images.labels is None else len(images.labels)
+        features.check(np.zeros((num_labels, 0)), images.labels, num_classes, split)
+    unknown = sorted(set(recipe_options) - set(Recipe._fields))
     if unknown:
-        known = ["learning_rates", "epochs", *Recipe._fields]
-        raise errors.UserError(f"there is no option {unknown[0]!r}; there are {', '.join(known)}.")
+        option = unknown[0]
+        names = ", ".join(["learning_rates", "epochs", *Recipe._fields])
+        raise errors.UserError(f"unknown option {option!r}; the options are {names}.")
     if len(learning_rates) == 0 or min(learning_rates) <= 0:
-        raise errors.UserError(
-            f"learning_rates {tuple(learning_rates)} must be one or more, above 0."
-        )
+        rates = tuple(learning_rates)
+        raise errors.UserError(f"learning_rates must be one or more positive numbers, not {rates}.")
     if batch_size < 1:
-        raise errors.UserError(f"batch_size ({batch_size}) must be 1 or more.")
-    recipe = Recipe(batch_size, **rest)
+        raise errors.UserError(f"batch_size must be at least 1, not {batch_size}.")
+    recipe = Recipe(batch_size, **recipe_options)
     tuner = tuning.Tuner(backbone, num_classes, recipe)
     return _Search(tuner, train, test, num_classes, tuple(learning_rates), recipe)
 
 
-def _folds(index, count, seed):
-    """(train, validation) pairs of parts of index, shuffled; each example validates once."""
-    parts = np.array_split(np.random.default_rng(seed).permutation(index), count)
-    kept = [parts[:i] + parts[i + 1 :] for i in range(count)]
-    return [(np.concatenate(k), part) for k, part in zip(kept, parts, strict=True)]
+def _make_folds(
+    index: np.ndarray, num_folds: int, seed: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Splits examples at random into training and validation folds for cross-validation."""
+    parts = np.array_split(np.random.default_rng(seed).permutation(index), num_folds)
+    return [(np.concatenate(parts[:i] + parts[i + 1 :]), part) for i, part in enumerate(parts)]

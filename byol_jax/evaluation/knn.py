@@ -1,4 +1,4 @@
-"""The kNN protocol: the labels of the nearest training features vote; nothing is trained."""
+"""The kNN protocol: the labels of the nearest training features vote, without any training."""
 
 import functools
 
@@ -24,14 +24,27 @@ def knn(
     temperature: float = 0.1,
     batch_size: int = 500,
 ) -> Row:
-    """The accuracy of a weighted vote of the k nearest training features, by cosine similarity.
+    """Measures the accuracy of a weighted k-nearest-neighbour classifier with cosine similarity.
 
-    Features are [N, F], labels int [N] in [0, num_classes); the two splits may differ in N. The
-    rule is that of Wu et al. 2018, section 3.4 (they took k = 200 and a temperature of 0.07). A
-    k above the number of training examples becomes that number. `batch_size` queries are compared
-    with all training features at once: it bounds the memory and changes no result.
+    Source: Wu et al. 2018, section 3.4, which uses k = 200 and temperature 0.07.
 
-    Raises ValueError when labels are missing, out of range, or do not fit the features.
+    Args:
+        train_features: Training features [N, F].
+        train_labels: Training labels, int [N] in [0, num_classes).
+        test_features: Test features [M, F].
+        test_labels: Test labels, int [M] in [0, num_classes).
+        num_classes: Number of classes.
+        k: Number of neighbours that vote; at most N are used.
+        temperature: A neighbour's vote has the weight exp(cosine / temperature); positive.
+        batch_size: Number of test features compared with all training features at once. It limits
+            the memory and does not change the result.
+
+    Returns:
+        The accuracy on the test features.
+
+    Raises:
+        UserError: If labels are missing or out of range, if they do not fit the features, or if k
+            or the temperature is not positive.
     """
     features.check(train_features, train_labels, num_classes, "training")
     features.check(test_features, test_labels, num_classes, "test")
@@ -45,12 +58,13 @@ def knn(
         temperature=temperature,
     )
     scores = features.extract(vote, np.asarray(test_features, np.float32), batch_size=batch_size)
-    guesses = np.argmax(scores, axis=-1)
+    predictions = np.argmax(scores, axis=-1)
     settings = {
         "k": k,
         "temperature": temperature,
         "num_train": len(train_features),
         "num_test": len(test_features),
     }
-    accuracy = float(np.mean(guesses == np.asarray(test_labels)))
-    return Row("knn", accuracy, settings, table.confusion(test_labels, guesses, num_classes))
+    return table.make_row(
+        "knn", settings, labels=test_labels, predictions=predictions, num_classes=num_classes
+    )

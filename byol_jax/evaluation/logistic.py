@@ -1,4 +1,4 @@
-"""The logistic protocol: regression solved to the end by L-BFGS, its penalty chosen honestly."""
+"""The logistic protocol: logistic regression on frozen features, solved by L-BFGS."""
 
 from collections.abc import Sequence
 
@@ -27,36 +27,42 @@ def logistic(
     validation_fraction: float = 0.1,
     seed: int = 0,
 ) -> Row:
-    """The accuracy of multinomial logistic regression (Chen et al. 2020, appendix B.8).
+    """Fits multinomial logistic regression on frozen features and measures its accuracy.
 
-    Features are [N, F], labels int [N] in [0, num_classes); the two splits may differ in N. What is
-    least is the sum of the examples' cross-entropies and penalty / 2 times the sum of the squared
-    weights, the bias apart; features are standardized as in `linear`. The penalty is the one best on
-    a random validation_fraction of the training split (the largest of equals), then all of it is
-    trained on. The test split is read once, at the end.
+    L-BFGS minimizes the sum of the examples' cross-entropies plus penalty / 2 times the sum of the
+    squared weights, without the bias. Features are standardized as in `features.standardize`. The
+    penalty with the best accuracy on a held-out part of the training split (the largest one in a
+    tie) is used on the whole training split. The test split plays no part in this choice. Source:
+    Chen et al. 2020, appendix B.8.
 
-    Raises ValueError when labels are missing, out of range, or do not fit the features, when
-    validation_fraction leaves no example on either side, or a penalty is not above 0.
+    Args:
+        train_features: Training features [N, F].
+        train_labels: Training labels, int [N] in [0, num_classes).
+        test_features: Test features [M, F].
+        test_labels: Test labels, int [M] in [0, num_classes).
+        num_classes: Number of classes.
+        penalties: Penalties to try, positive.
+        max_iterations: Maximum number of L-BFGS iterations per penalty.
+        validation_fraction: Fraction of the training split that is held out to choose the penalty.
+        seed: Seed of the held-out part.
+
+    Returns:
+        The accuracy on the test features.
+
+    Raises:
+        UserError: If labels are missing or do not fit the features, or an option is out of range.
     """
     features.check(train_features, train_labels, num_classes, "training")
     features.check(test_features, test_labels, num_classes, "test")
-    penalties = sorted(penalties, reverse=True)
-    if not penalties or min(penalties) <= 0:
-        raise errors.UserError(f"penalties {tuple(penalties)} must be one or more, above 0.")
-    rng = np.random.default_rng(seed)
-    kept, held_out = features.split(rng, len(train_features), validation_fraction)
+    penalties = _check_and_sort(penalties)
     train, test = features.standardize(np.asarray(train_features), np.asarray(test_features))
     labels = np.asarray(train_labels, np.int32)
-    validation, weights = [], np.zeros((train.shape[1] + 1, num_classes), np.float32)
-    for penalty in penalties:  # each starts where the one before, which bound more, ended
-        weights = fit(train[kept], labels[kept], penalty, weights, max_iterations)
-        validation.append(np.mean(guess(weights, train[held_out]) == labels[held_out]))
-    best = int(np.argmax(validation))
-    weights = fit(train, labels, penalties[best], np.zeros_like(weights), max_iterations)
-    guesses = guess(weights, test)
+    start = np.zeros((train.shape[1] + 1, num_classes), np.float32)
+    parts = features.split(np.random.default_rng(seed), len(train), validation_fraction)
+    penalty, accuracy = _choose_penalty(train, labels, parts, penalties, start, max_iterations)
     settings = {
-        "penalty": penalties[best],
-        "validation_accuracy": float(validation[best]),
+        "penalty": penalty,
+        "validation_accuracy": accuracy,
         "penalties": len(penalties),
         "max_iterations": max_iterations,
         "validation_fraction": validation_fraction,
@@ -64,33 +70,77 @@ def logistic(
         "num_train": len(train),
         "num_test": len(test),
     }
-    accuracy = float(np.mean(guesses == np.asarray(test_labels)))
-    return Row("logistic", accuracy, settings, table.confusion(test_labels, guesses, num_classes))
+    weights = fit(train, labels, penalty, start, max_iterations)
+    predictions = predict(weights, test)
+    return table.make_row(
+        "logistic", settings, labels=test_labels, predictions=predictions, num_classes=num_classes
+    )
+
+
+def _check_and_sort(penalties: Sequence[float]) -> list[float]:
+    """Returns the penalties in descending order."""
+    if len(penalties) == 0 or min(penalties) <= 0:
+        values = tuple(penalties)
+        raise errors.UserError(f"penalties must be one or more positive numbers, not {values}.")
+    return sorted(penalties, reverse=True)
+
+
+def _choose_penalty(inputs, labels, parts, penalties, start, max_iterations) -> tuple[float, float]:
+    """Returns the penalty with the best held-out accuracy, and that accuracy."""
+    fitted, held_out = parts
+    validation = []
+    weights = start
+    # From the largest penalty down, each fit starts from the solution of the previous penalty.
+    for penalty in penalties:
+        weights = fit(inputs[fitted], labels[fitted], penalty, weights, max_iterations)
+        validation.append(np.mean(predict(weights, inputs[held_out]) == labels[held_out]))
+    best = int(np.argmax(validation))
+    return penalties[best], float(validation[best])
 
 
 def fit(
     inputs: np.ndarray, labels: np.ndarray, penalty: float, start: np.ndarray, max_iterations: int
 ) -> np.ndarray:
-    """Weights [F + 1, classes], the bias last, for inputs [N, F] and labels int32 [N].
+    """Fits multinomial logistic regression by L-BFGS.
 
-    The cross-entropies are averaged, and the penalty divided by N, which has the same minimum.
+    The objective is divided by N, which does not change its minimum.
+
+    Args:
+        inputs: Features [N, F].
+        labels: Labels, int32 [N].
+        penalty: Weight of the squared weights, without the bias; see `logistic`.
+        start: Initial weights [F + 1, classes].
+        max_iterations: Maximum number of L-BFGS iterations.
+
+    Returns:
+        Weights, float32 [F + 1, classes]; the last row is the bias.
     """
-    inputs, labels = jnp.asarray(inputs), jnp.asarray(labels)
+    device_inputs = jnp.asarray(inputs)
+    device_labels = jnp.asarray(labels)
+    scaled_penalty = jnp.float32(penalty / len(inputs))
 
     def value_and_grad(flat):
         weights = jnp.asarray(flat.reshape(start.shape), jnp.float32)
-        value, grad = _value_and_grad(weights, inputs, labels, jnp.float32(penalty / len(inputs)))
+        value, grad = _value_and_grad(weights, device_inputs, device_labels, scaled_penalty)
         return float(value), np.asarray(grad, np.float64).ravel()
 
     options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations}
-    found = scipy.optimize.minimize(
+    solution = scipy.optimize.minimize(
         value_and_grad, start.ravel(), jac=True, method="L-BFGS-B", options=options
     )
-    return found.x.reshape(start.shape).astype(np.float32)
+    return solution.x.reshape(start.shape).astype(np.float32)
 
 
-def guess(weights: np.ndarray, inputs: np.ndarray) -> np.ndarray:
-    """The likeliest class of each row of inputs [N, F]: int [N]."""
+def predict(weights: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+    """Predicts the most likely class of each row of features.
+
+    Args:
+        weights: Array [F + 1, classes]; the last row is the bias.
+        inputs: Features [N, F].
+
+    Returns:
+        Classes, int [N].
+    """
     return np.argmax(inputs @ weights[:-1] + weights[-1], axis=-1)
 
 

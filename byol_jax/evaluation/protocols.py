@@ -1,4 +1,4 @@
-"""All evaluation protocols by name."""
+"""The evaluation protocols by name, and a function that runs several of them."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -17,9 +17,13 @@ PROTOCOLS = {**ON_FEATURES, **ON_IMAGES}
 
 
 class Subject(NamedTuple):
-    """What is measured: its features of both splits, and, where it is a network, the network.
+    """What to evaluate: features, and optionally the network that computes them.
 
-    features() gives (train, test), [N, F] each; it is called once, if a protocol asks.
+    Attributes:
+        features: Returns the training features [N, F] and the test features [M, F]. It is called
+            once, and only if a protocol needs features.
+        backbone: The network for protocols that train on images; None if the features do not come
+            from a network.
     """
 
     features: Callable[[], tuple[np.ndarray, np.ndarray]]
@@ -27,17 +31,24 @@ class Subject(NamedTuple):
 
 
 def accepted(name: str) -> dict[str, Any]:
-    """The options of a protocol, with their types."""
-    found = _options(PROTOCOLS[name])
+    """Returns the options of an evaluation protocol with their types.
+
+    Args:
+        name: A key of PROTOCOLS.
+
+    Returns:
+        The type annotations by option.
+    """
+    options = _keyword_annotations(PROTOCOLS[name])
     if name in ON_IMAGES:
-        found = {**Recipe.__annotations__, **found}
-    if name == "probe":  # it is a finetune that leaves the encoder as it is
-        found = {**_options(finetune.finetune), **found}
-    del found["num_classes"]
-    return found
+        options = {**Recipe.__annotations__, **options}
+    if name == "probe":  # a probe is a finetune with a frozen encoder and has its options
+        options = {**_keyword_annotations(finetune.finetune), **options}
+    del options["num_classes"]
+    return options
 
 
-def _options(function):
+def _keyword_annotations(function) -> dict[str, Any]:
     parameters = inspect.signature(function).parameters.values()
     return {p.name: p.annotation for p in parameters if p.kind == p.KEYWORD_ONLY}
 
@@ -51,45 +62,68 @@ def evaluate(
     protocols: Sequence[str] = ("knn", "linear"),
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Row]:
-    """Measures a subject by each of `protocols`, in their order: one Row each, of "semi" several.
+    """Runs evaluation protocols in the given order.
 
-    Labels are int [N] in [0, num_classes), or None; the two splits may differ in N. Protocols that
-    train from images are left out where the subject is no network.
-    options: a protocol's name -> keyword arguments of its function, as {"knn": {"k": 200}}.
+    Protocols that train on images are skipped if the subject has no network.
 
-    Raises ValueError for an unknown protocol or option, options of a protocol that does not run,
-    and labels that are missing, out of range, or do not fit the features.
+    Args:
+        subject: The features or the network to evaluate.
+        train: Training split, with labels in [0, num_classes).
+        test: Test split, with labels in [0, num_classes).
+        num_classes: Number of classes.
+        protocols: Names of the protocols, keys of PROTOCOLS.
+        options: Keyword arguments by protocol, such as {"knn": {"k": 200}}.
+
+    Returns:
+        One row per protocol; one row per fraction of labels for "semi".
+
+    Raises:
+        UserError: If a protocol or an option is unknown, if options belong to a protocol that does
+            not run, or if labels are missing, out of range, or do not fit the features.
     """
     options = options or {}
     check(protocols, options)
-    rows, found = [], subject.features() if set(protocols) & set(ON_FEATURES) else None
+    features = subject.features() if set(protocols) & set(ON_FEATURES) else None
+    rows = []
     for name in protocols:
-        how = {"num_classes": num_classes, **options.get(name, {})}
+        arguments = {"num_classes": num_classes, **options.get(name, {})}
         try:
-            if name in ON_FEATURES:
-                made = ON_FEATURES[name](found[0], train.labels, found[1], test.labels, **how)
+            if features is not None and name in ON_FEATURES:
+                train_features, test_features = features
+                protocol = ON_FEATURES[name]
+                result = protocol(
+                    train_features, train.labels, test_features, test.labels, **arguments
+                )
             elif subject.backbone is None:
                 continue
             else:
-                made = ON_IMAGES[name](subject.backbone, train, test, **how)
+                result = ON_IMAGES[name](subject.backbone, train, test, **arguments)
         except TypeError as error:
             if "unexpected keyword argument" in str(error):
                 raise errors.UserError(f"evaluate.options.{name}: {error}.") from error
             raise
-        rows += made if isinstance(made, list) else [made]
+        rows += result if isinstance(result, list) else [result]
     return rows
 
 
 def check(protocols: Sequence[str], options: Mapping[str, Any]) -> None:
-    """Raises ValueError for an unknown protocol, and for options of one that does not run."""
-    unknown = [name for name in protocols if name not in PROTOCOLS]
-    if unknown:
-        raise errors.UserError(
-            f"there is no protocol {unknown[0]!r}; there are {', '.join(PROTOCOLS)}."
-        )
-    unused = [name for name in options if name not in protocols]
-    if unused:
-        raise errors.UserError(
-            f"options for {unused[0]!r}, which does not run; the protocols are "
-            f"{', '.join(protocols) or 'none'}: add it there or remove its options."
-        )
+    """Checks that the selected protocols exist, and that only selected protocols have options.
+
+    Args:
+        protocols: Names of the protocols to run.
+        options: Options by protocol.
+
+    Raises:
+        UserError: If a protocol is unknown, or if a protocol has options but is not selected.
+    """
+    for name in protocols:
+        if name not in PROTOCOLS:
+            names = ", ".join(PROTOCOLS)
+            raise errors.UserError(f"unknown protocol {name!r}; the protocols are {names}.")
+    for name in options:
+        if name not in protocols:
+            names = ", ".join(protocols) or "none"
+            raise errors.UserError(
+                f"protocol {name!r} has options but is not selected (selected: {names}); add it to "
+                "the protocols or remove its options."
+            )

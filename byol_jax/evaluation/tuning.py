@@ -1,9 +1,8 @@
-"""Training on labels from an encoder on: the whole network, or a classifier on a frozen one."""
+"""Supervised training of a classifier on top of an encoder, which may be frozen."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,31 +14,50 @@ from byol_jax.evaluation import features
 
 
 class Backbone(NamedTuple):
-    """What a classifier is put upon.
+    """An encoder to train a classifier on, with its preprocessing.
 
-    view(keys [B], images [B, H, W, C]): random crops to train on; evaluation_view(images): to test.
+    Attributes:
+        network: The encoder; its outputs are features [B, F].
+        params: Parameters of the encoder.
+        stats: Batch-norm statistics of the encoder.
+        num_features: Number of features, F.
+        view: Draws random crops for training; maps keys [B] and images [B, H, W, C] to
+            [B, h, w, C].
+        evaluation_view: Prepares images for testing; maps [B, H, W, C] to [B, h, w, C].
     """
 
     network: networks.Network
-    params: chex.ArrayTree
-    stats: chex.ArrayTree
+    params: Any
+    stats: Any
     num_features: int
-    view: Callable
-    evaluation_view: Callable
+    view: Callable[[jax.Array, jax.Array], jax.Array]
+    evaluation_view: Callable[[jax.Array], jax.Array]
 
 
 class Images(NamedTuple):
-    """A split: take(index [B]) reads images [B, H, W, C]; labels are int [N]."""
+    """The images and labels of a split.
+
+    Attributes:
+        take: Reads images; maps example numbers [B] to images [B, H, W, C].
+        labels: Labels, int [N]. A split without labels has None here; every protocol rejects it
+            with a UserError.
+    """
 
     take: Callable[[np.ndarray], np.ndarray]
     labels: np.ndarray
 
 
 class Recipe(NamedTuple):
-    """How to train: SGD with momentum 0.9, whose rate falls to 0 along a cosine.
+    """Settings of supervised training by SGD with momentum 0.9.
 
-    milestones: parts of the run after each of which the rate is a tenth, instead of the cosine.
-    frozen: the encoder does not move, neither its parameters nor its statistics.
+    Attributes:
+        batch_size: Examples per step.
+        weight_decay: Weight decay of the kernels.
+        nesterov: True uses Nesterov momentum.
+        milestones: Fractions of the run at which the learning rate drops to a tenth. Without
+            milestones the learning rate follows a cosine down to 0.
+        frozen: True trains only the classifier; the parameters and the statistics of the encoder
+            stay constant.
     """
 
     batch_size: int
@@ -50,103 +68,147 @@ class Recipe(NamedTuple):
 
 
 class Classifier(NamedTuple):
-    """A network and its last layer: head has kernel [F, classes] and bias [classes]."""
+    """An encoder with a linear layer that outputs one score per class.
 
-    params: chex.ArrayTree
-    stats: chex.ArrayTree
-    head: chex.ArrayTree
+    Attributes:
+        params: Parameters of the encoder.
+        stats: Batch-norm statistics of the encoder.
+        head: Parameters of the linear layer: `kernel` [F, classes] and `bias` [classes].
+    """
+
+    params: Any
+    stats: Any
+    head: Any
+
+
+class _State(NamedTuple):
+    classifier: Classifier
+    opt_state: Any
 
 
 class Tuner:
-    """Trains and tests classifiers on one backbone; compiles once for all of one batch size.
+    """Trains classifiers on top of one encoder and predicts classes with them.
 
-    It learns, or not, by what `frozen` says; the backbone's own arrays never move.
+    The arrays of the backbone are copied, never changed. The train step compiles once per batch
+    size.
+
+    Args:
+        backbone: The encoder to start from.
+        num_classes: Number of classes.
+        recipe: Settings of the training.
     """
 
     def __init__(self, backbone: Backbone, num_classes: int, recipe: Recipe):
-        self._backbone, self._num_classes, self._recipe = backbone, num_classes, recipe
-        mask = optimizers.kernels
-        decay = optax.add_decayed_weights(recipe.weight_decay, mask)
+        self._backbone = backbone
+        self._num_classes = num_classes
+        self._recipe = recipe
+        decay = optax.add_decayed_weights(recipe.weight_decay, optimizers.kernels)
         self._optimizer = optax.chain(decay, optax.trace(0.9, recipe.nesterov))
         self._step = jax.jit(self._advance, donate_argnums=0)
-        self._scores = jax.jit(self._scores_of)
+        self._scores = jax.jit(self._compute_scores)
 
     def fit(
         self, images: Images, index: np.ndarray, *, learning_rate: float, epochs: int, seed: int
     ) -> Classifier:
-        """The classifier after so many epochs on the examples at index [N] of `images`.
+        """Trains a classifier, starting from the encoder and a linear layer of zeros.
 
-        learning_rate: of a batch of 256; of others in proportion.
+        Args:
+            images: The split to train on.
+            index: Numbers of the examples to train on, int [N].
+            learning_rate: Peak learning rate for a batch of 256; it scales linearly with the batch
+                size.
+            epochs: Passes over the examples.
+            seed: Seed of the order of the examples and of the random crops.
+
+        Returns:
+            The trained classifier.
         """
-        rng, batch_size = np.random.default_rng(seed), self._recipe.batch_size
-        order = features.order(rng, index, epochs, batch_size)
-        rate = self._schedule(learning_rate * order.shape[1] / 256, len(order))
-        state = jax.tree.map(jnp.array, self._first())  # copies, for the step takes them over
-        state = state, self._optimizer.init(self._moved(state))
-        for number, chosen in enumerate(order):
-            key = randomness.step_key(seed, number)
-            batch = _dealt((images.take(chosen), np.asarray(images.labels[chosen], np.int32)))
-            state = self._step(state, key, *batch, rate(number))
-        return state[0]
+        rng = np.random.default_rng(seed)
+        order = features.order(rng, index, epochs, self._recipe.batch_size)
+        schedule = self._schedule(learning_rate * order.shape[1] / 256, len(order))
+        # The step donates its state, so it must not get the arrays of the backbone themselves.
+        classifier = jax.tree.map(jnp.array, self._initial_classifier())
+        state = _State(classifier, self._optimizer.init(self._trainable(classifier)))
+        for step, batch_index in enumerate(order):
+            key = randomness.step_key(seed, jnp.int32(step))
+            labels = np.asarray(images.labels[batch_index], np.int32)
+            batch_images, batch_labels = _place((images.take(batch_index), labels))
+            state = self._step(state, key, batch_images, batch_labels, schedule(step))
+        return state.classifier
 
-    def guess(
+    def predict(
         self, classifier: Classifier, images: Images, index: np.ndarray, *, batch_size: int = 500
     ) -> np.ndarray:
-        """The likeliest class of each example at index [N]: int [N]."""
-        size = min(batch_size, len(index))
-        padded = np.concatenate([index, np.repeat(index[-1:], -len(index) % size)])
-        found = [
-            np.argmax(self._scores(classifier, *_dealt((images.take(part),))), axis=-1)
-            for part in padded.reshape(-1, size)
-        ]
-        return np.concatenate(found)[: len(index)]
+        """Predicts the most likely class of each image.
 
-    def _first(self) -> Classifier:
+        Args:
+            classifier: A classifier from `fit`.
+            images: The split that contains the examples.
+            index: Numbers of the examples, int [N].
+            batch_size: Examples per batch.
+
+        Returns:
+            Classes, int [N].
+        """
+        size = min(batch_size, len(index))
+        # All batches have one shape: the last one is padded with its last example.
+        padded = np.concatenate([index, np.repeat(index[-1:], -len(index) % size)])
+        batches = []
+        for batch_index in padded.reshape(-1, size):
+            (batch_images,) = _place((images.take(batch_index),))
+            batches.append(np.argmax(self._scores(classifier, batch_images), axis=-1))
+        return np.concatenate(batches)[: len(index)]
+
+    def _initial_classifier(self) -> Classifier:
         shape = (self._backbone.num_features, self._num_classes)
         head = {"kernel": jnp.zeros(shape), "bias": jnp.zeros(shape[1:])}
         return Classifier(self._backbone.params, self._backbone.stats, head)
 
-    def _schedule(self, peak, total) -> Callable[[int], Any]:
+    def _schedule(self, peak: float, total_steps: int) -> Callable[[int], Any]:
         if not self._recipe.milestones:
-            return optimizers.cosine(peak, total, steps_per_epoch=1)
-        starts = np.array([round(part * total) for part in self._recipe.milestones])
-        return lambda step: np.float32(peak * 0.1 ** np.sum(step >= starts))
+            return optimizers.cosine(peak, total_steps, steps_per_epoch=1)
+        drops = np.array([round(part * total_steps) for part in self._recipe.milestones])
+        return lambda step: np.float32(peak * 0.1 ** np.sum(step >= drops))
 
-    def _moved(self, classifier):
-        return classifier.head if self._recipe.frozen else (classifier.params, classifier.head)
+    def _trainable(self, classifier: Classifier) -> Any:
+        if self._recipe.frozen:
+            return classifier.head
+        return classifier.params, classifier.head
 
-    def _advance(self, state, key, images, labels, rate):
-        (classifier, opt_state), frozen = state, self._recipe.frozen
+    def _advance(self, state: _State, key, images, labels, learning_rate) -> _State:
+        classifier = state.classifier
+        frozen = self._recipe.frozen
+        network = self._backbone.network
         rows = jnp.arange(len(images), dtype=jnp.int32)
         view = self._backbone.view(randomness.row_keys(key, rows), images)
 
-        def loss(moved):
-            params, head = (classifier.params, moved) if frozen else moved
-            network = self._backbone.network
-            rows, stats = network.apply(params, classifier.stats, view, train=not frozen)
-            each = optax.softmax_cross_entropy_with_integer_labels(_logits(head, rows), labels)
-            return jnp.mean(each), stats
+        def loss(trainable):
+            params, head = (classifier.params, trainable) if frozen else trainable
+            outputs, stats = network.apply(params, classifier.stats, view, train=not frozen)
+            scores = _compute_logits(head, outputs)
+            losses = optax.softmax_cross_entropy_with_integer_labels(scores, labels)
+            return jnp.mean(losses), stats
 
-        moved = self._moved(classifier)
-        grads, stats = jax.grad(loss, has_aux=True)(moved)
-        updates, opt_state = self._optimizer.update(grads, opt_state, moved)
-        moved = jax.tree.map(lambda p, u: p - rate * u, moved, updates)
-        params, head = (classifier.params, moved) if frozen else moved
-        return Classifier(params, stats, head), opt_state
+        trainable = self._trainable(classifier)
+        grads, stats = jax.grad(loss, has_aux=True)(trainable)
+        updates, opt_state = self._optimizer.update(grads, state.opt_state, trainable)
+        trainable = jax.tree.map(lambda p, u: p - learning_rate * u, trainable, updates)
+        params, head = (classifier.params, trainable) if frozen else trainable
+        return _State(Classifier(params, stats, head), opt_state)
 
-    def _scores_of(self, classifier, images):
+    def _compute_scores(self, classifier: Classifier, images):
         view = self._backbone.evaluation_view(images)
-        params, stats, head = classifier
-        rows, _ = self._backbone.network.apply(params, stats, view, train=False)
-        return _logits(head, rows)
+        network = self._backbone.network
+        outputs, _ = network.apply(classifier.params, classifier.stats, view, train=False)
+        return _compute_logits(classifier.head, outputs)
 
 
-def _logits(head, rows):
-    return rows @ head["kernel"] + head["bias"][None, :]
+def _compute_logits(head, outputs):
+    return outputs @ head["kernel"] + head["bias"][None, :]
 
 
-def _dealt(arrays: Sequence[np.ndarray]):
-    """Over all devices of this process where the examples divide among them."""
+def _place(arrays: Sequence[np.ndarray]) -> tuple[jax.Array, ...]:
+    """Shards a batch across this process's devices, or uses one device if it does not divide."""
     devices = jax.local_devices()
     if len(arrays[0]) % len(devices):
         return jax.device_put(tuple(arrays))

@@ -1,78 +1,133 @@
-"""The roll call before JAX connects the processes: all report to process 0, which tells the verdict."""
+"""The roll call before JAX connects the processes of a run.
+
+Every process sends a report to process 0 and waits. Process 0 compares the reports and sends the
+same verdict to all, so that each process can name what is wrong.
+"""
 
 import json
 import os
 import select
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from byol_jax import errors
 
-_MOST = 2**24  # bytes of a report
-_SHOWN = 5  # differences that an error names
-_FULL = "takes no more: two may have the same --process_id, or another program the port"
+_MAX_BYTES = 2**24  # of a report
+_MAX_SHOWN = 5  # differences that an error names
+_REFUSES = (
+    "accepts no more processes: two may have the same --process_id, or another program may use "
+    "the port"
+)
 
 
 class Place(NamedTuple):
-    """Where process 0 listens, host:port, how many processes there are, and which this one is."""
+    """Where process 0 listens, how many processes a run has, and which one of them this is.
+
+    Attributes:
+        coordinator: Address HOST:PORT at which process 0 listens.
+        num_processes: Number of processes in the run.
+        process_id: Number of this process, from 0.
+    """
 
     coordinator: str
     num_processes: int
     process_id: int
 
 
-def meet(place: Place, facts: Mapping[str, Any], timeout: float) -> None:
-    """Returns once all processes have come with the same facts.
+class _Report(NamedTuple):
+    """The message that a process sends to process 0."""
 
-    Raises TimeoutError naming who did not come within `timeout` seconds, ValueError naming what
-    differs or who came twice, OSError where process 0 cannot listen.
+    process: int
+    host: str
+    facts: dict[str, Any]
+
+
+def meet(place: Place, facts: Mapping[str, Any], timeout: float) -> None:
+    """Waits until every process has reported its settings to process 0, and all of them agree.
+
+    Args:
+        place: The address of process 0, the number of processes, and the number of this process.
+        facts: Values by name that must be the same in all processes.
+        timeout: Seconds to wait for the other processes.
+
+    Raises:
+        UserError: If the coordinator is not HOST:PORT, if two processes have the same process_id,
+            or if the facts differ; the message names them.
+        TimeoutError: If processes are missing; the message names them.
+        OSError: If process 0 cannot listen on its port.
     """
-    host, port = _address(place.coordinator)
-    report = {"process": place.process_id, "host": socket.gethostname(), "facts": dict(facts)}
+    host, port = _parse_address(place.coordinator)
+    report = _Report(place.process_id, socket.gethostname(), dict(facts))
     deadline = time.monotonic() + timeout
     if place.process_id == 0:
-        verdict = _take(port, report, place.num_processes, deadline)
+        verdict = _collect_reports(port, report, place.num_processes, deadline)
     else:
-        verdict = _give((host, port), report, deadline)
-    if verdict["twice"]:
-        raise errors.UserError(f"{verdict['twice']}; give each its own --process_id.")
-    if verdict["missing"]:
-        raise TimeoutError(f"after {timeout} s {verdict['missing']}; see its log, and start again.")
-    if verdict["different"]:
-        raise errors.UserError(f"{verdict['different']}; start all processes with the same.")
+        verdict = _send_report((host, port), report, deadline)
+    twice = verdict["twice"]
+    missing = verdict["missing"]
+    different = verdict["different"]
+    if twice:
+        raise errors.UserError(f"{twice}; give each process its own --process_id.")
+    if missing:
+        raise TimeoutError(
+            f"timed out after {timeout} s: {missing}. See the logs of all processes, then start "
+            "them again."
+        )
+    if different:
+        raise errors.UserError(
+            f"the processes differ: {different}. Start all of them with the same values."
+        )
 
 
-def _address(coordinator) -> tuple[str, int]:
+def processes_text(numbers: Sequence[int]) -> str:
+    """Formats a list of process IDs as text, such as "process 1" or "processes 1, 3".
+
+    Args:
+        numbers: At least one number.
+
+    Returns:
+        The text.
+    """
+    noun = "process" if len(numbers) == 1 else "processes"
+    return f"{noun} {', '.join(map(str, numbers))}"
+
+
+def _parse_address(coordinator) -> tuple[str, int]:
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise errors.UserError(
-            f"--coordinator={coordinator} is not a host and a port, such as 10.0.0.1:9730."
+            f"--coordinator must be HOST:PORT, such as 10.0.0.1:9730, not {coordinator!r}."
         )
     return host.strip("[]"), int(port)
 
 
-def _take(port, own, count, deadline) -> dict[str, str]:
-    """What process 0 does: hears the others, and tells each the verdict."""
-    reports, lines, twice = {0: own}, {}, ""
+def _collect_reports(port, own_report, count, deadline) -> dict[str, str]:
+    """Receives the reports of all other processes in process 0, and tells each whether to start."""
+    reports = {0: own_report}
+    connections = {}
+    twice = ""
     with _listen(port, count) as server:
         while len(reports) < count and not twice and (left := deadline - time.monotonic()) > 0:
-            heard = _hear(server, left)
-            for number in [n for n, line in lines.items() if _has_gone(line)]:
-                lines.pop(number).close()
+            received = _receive_report(server, left)
+            # A process that was killed while it waited may be started again with the same number.
+            for number in [n for n, other in connections.items() if _is_closed(other)]:
+                connections.pop(number).close()
                 del reports[number]
-            if heard is None:
+            if received is None:
                 continue
-            number, report, line = heard
-            if number in lines:
-                names = f"{reports[number]['host']} and {report['host']}"
-                twice = f"process {number} has come twice, from {names}"
-                _tell(lines[number], _verdict(twice=twice))
-            reports[number], lines[number] = report, line
-    verdict = _verdict(_missing(reports, count), _different(reports), twice)
-    for line in lines.values():
-        _tell(line, verdict)
+            report, connection = received
+            number = report.process
+            if number in connections:
+                first_host = reports[number].host
+                twice = f"process {number} connected twice, from {first_host} and {report.host}"
+                _send_verdict(connections[number], _verdict(twice=twice))
+            reports[number] = report
+            connections[number] = connection
+    verdict = _verdict(_missing_text(reports, count), _differences_text(reports), twice)
+    for connection in connections.values():
+        _send_verdict(connection, verdict)
     return verdict
 
 
@@ -80,19 +135,19 @@ def _verdict(missing: str = "", different: str = "", twice: str = "") -> dict[st
     return {"missing": missing, "different": different, "twice": twice}
 
 
-def _hear(server, left):
-    """(number, report, line) of the next; None where the time is up, or it is none of us."""
-    server.settimeout(left)
+def _receive_report(server, seconds):
+    """Returns the next report and its connection, or None if there is no valid report in time."""
+    server.settimeout(seconds)
     try:
-        line, _ = server.accept()
+        connection, _ = server.accept()
     except OSError:
         return None
-    line.settimeout(10)
+    connection.settimeout(10)
     try:
-        report = _read(line)
-        return int(report["process"]), {name: report[name] for name in ("host", "facts")}, line
+        message = _read_message(connection)
+        return _Report(int(message["process"]), message["host"], message["facts"]), connection
     except (OSError, ValueError, KeyError, TypeError):
-        line.close()
+        connection.close()
         return None
 
 
@@ -100,67 +155,72 @@ def _listen(port, count):
     try:
         return socket.create_server(("", port), backlog=count)
     except OSError as error:
+        reason = str(error) if error.errno is None else os.strerror(error.errno)
         raise OSError(
-            f"process 0 cannot listen on port {port} ({os.strerror(error.errno)}); choose "
-            "another in --coordinator, on all processes."
+            f"process 0 cannot listen on port {port} ({reason}); choose another port in "
+            "--coordinator for all processes."
         ) from error
 
 
-def _has_gone(line) -> bool:
-    """Whether who waited at the other end no longer does: it was killed."""
+def _is_closed(connection) -> bool:
+    """Returns True if the process at the other end has closed the connection, or was killed."""
     poll = select.poll()
-    poll.register(line, select.POLLIN)
-    return bool(poll.poll(0))  # it had no more to say
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(0))  # it sends nothing after its report, so any event is the end
 
 
-def _tell(line, verdict):
+def _send_verdict(connection, verdict):
     try:
-        line.sendall(json.dumps(verdict).encode() + b"\n")
-        line.recv(1)  # until the other end is closed, so that the port is free at once
+        connection.sendall(json.dumps(verdict).encode() + b"\n")
+        connection.recv(1)  # waits until the other end closes, so that the port is free at once
     except OSError:
         pass
     finally:
-        line.close()
+        connection.close()
 
 
-def _give(address, report, deadline) -> dict[str, str]:
-    """What the others do: they report to process 0, when it is there."""
-    place, why = ":".join(map(str, address)), "does not answer"
+def _send_report(address, report, deadline) -> dict[str, str]:
+    """Waits until process 0 listens, sends it a report, and returns its answer."""
+    problem = "does not answer"
     while (left := deadline - time.monotonic()) > 0:
         try:
-            with socket.create_connection(address, timeout=left) as line:
-                why = _FULL
-                line.sendall(json.dumps(report).encode() + b"\n")
-                line.settimeout(max(deadline - time.monotonic(), 0) + 10)
-                return _read(line)
+            with socket.create_connection(address, timeout=left) as connection:
+                problem = _REFUSES
+                connection.sendall(json.dumps(report._asdict()).encode() + b"\n")
+                connection.settimeout(max(deadline - time.monotonic(), 0) + 10)
+                return _read_message(connection)
         except (OSError, ValueError):
             time.sleep(0.2)
-    return _verdict(missing=f"process 0 ({place}) {why}")
+    host, port = address
+    return _verdict(missing=f"process 0 ({host}:{port}) {problem}")
 
 
-def _read(line) -> dict:
-    with line.makefile("rb") as file:
-        return json.loads(file.readline(_MOST))
+def _read_message(connection) -> dict:
+    with connection.makefile("rb") as file:
+        return json.loads(file.readline(_MAX_BYTES))
 
 
-def _missing(reports, count) -> str:
-    missing = [str(number) for number in range(count) if number not in reports]
+def _missing_text(reports, count) -> str:
+    """Returns a text that names missing and connected processes; empty if no process is missing."""
+    missing = [number for number in range(count) if number not in reports]
     if not missing:
         return ""
-    came = ", ".join(f"{number} ({reports[number]['host']})" for number in sorted(reports))
-    return f"process {', '.join(missing)} of {count} has not come, only {came}"
+    connected = ", ".join(f"{number} ({reports[number].host})" for number in sorted(reports))
+    return f"{processes_text(missing)} of {count} did not connect; connected: {connected}"
 
 
-def _different(reports) -> str:
-    """The first facts in which somebody differs from process 0."""
-    first, found = reports[0]["facts"], []
+def _differences_text(reports) -> str:
+    """Describes the first differences between a process's report and that of process 0."""
+    expected = reports[0].facts
+    differences = []
     for number in sorted(reports):
-        other = reports[number]["facts"]
-        found += [
-            f"{name} is {other.get(name, 'absent')!r} in process {number} "
-            f"({reports[number]['host']}) and {first.get(name, 'absent')!r} in process 0"
-            for name in sorted(first.keys() | other.keys())
-            if first.get(name) != other.get(name)
+        report = reports[number]
+        differences += [
+            f"{name} is {report.facts.get(name, 'absent')!r} in process {number} "
+            f"({report.host}) and {expected.get(name, 'absent')!r} in process 0"
+            for name in sorted(expected.keys() | report.facts.keys())
+            if expected.get(name) != report.facts.get(name)
         ]
-    more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return "; ".join(found[:_SHOWN]) + more
+    text = "; ".join(differences[:_MAX_SHOWN])
+    num_hidden = len(differences) - _MAX_SHOWN
+    return f"{text}; and {num_hidden} more" if num_hidden > 0 else text

@@ -1,4 +1,4 @@
-"""The algorithms, a file each; every factory gives a Method of pure functions."""
+"""The self-supervised methods. Each has one file with a function that creates its `Method`."""
 
 from byol_jax.methods.base import Method
 from byol_jax.methods.byol import byol
@@ -20,3 +20,16 @@ METHODS = {
     "simclr": simclr,
     "supervised": supervised,
 }
+
+__all__ = [
+    "METHODS",
+    "Method",
+    "byol",
+    "cpc",
+    "instdisc",
+    "moco",
+    "mocov3",
+    "raft",
+    "simclr",
+    "supervised",
+]

@@ -1,9 +1,8 @@
-"""What a method is, and the little that several of them share."""
+"""The interface of a self-supervised method, and helpers that several methods share."""
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
-import chex
 import jax
 import jax.numpy as jnp
 
@@ -12,54 +11,169 @@ from byol_jax import ema, errors, networks
 TARGET_STATS = ("own", "copied", "averaged")
 
 
+class Init(Protocol):
+    """A function that creates the parameters, the statistics and the memory of a method."""
+
+    def __call__(
+        self, key: jax.Array, views: tuple[jax.Array, ...]
+    ) -> tuple[dict[str, Any], dict[str, Any], Any]:
+        """Initializes the networks and the memory of a method.
+
+        Args:
+            key: PRNG key.
+            views: V example batches [B, h, w, C]; only their shapes and dtypes matter.
+
+        Returns:
+            The pytrees params, stats and memory; see `Method`.
+        """
+        ...
+
+
+class Forward(Protocol):
+    """A function that runs the networks of a method on a batch of views."""
+
+    def __call__(
+        self,
+        params: dict[str, Any],
+        stats: dict[str, Any],
+        memory: Any,
+        views: tuple[jax.Array, ...],
+        key: jax.Array,
+    ) -> tuple[dict[str, jax.Array], dict[str, Any]]:
+        """Computes the outputs of the networks for a batch or a microbatch.
+
+        Examples interact only through batch norm here.
+
+        Args:
+            params: parameters of the networks.
+            stats: batch-norm statistics of the networks.
+            memory: see `Method`.
+            views: V batches [B, h, w, C].
+            key: PRNG key, the same on all devices; MoCo shuffles with it.
+
+        Returns:
+            The outputs by name, leaves [B, ...], and the updated stats. The outputs hold
+            `features` [B, V, F] and `projections` [B, V, D] of the online network: the online
+            probe reads features[:, 0], the collapse monitor reads the projections.
+        """
+        ...
+
+
+class Objective(Protocol):
+    """A function that computes the losses of a batch from the outputs of the networks."""
+
+    def __call__(
+        self,
+        outputs: dict[str, jax.Array],
+        memory: Any,
+        batch: dict[str, jax.Array],
+        key: jax.Array,
+    ) -> tuple[jax.Array, Any, dict[str, jax.Array]]:
+        """Computes one loss per example, which may depend on the examples of all devices.
+
+        Args:
+            outputs: the outputs of `Forward` for the whole batch of this device.
+            memory: see `Method`.
+            batch: `index` [B], the examples' numbers in the data set; `row` [B], their positions in
+                the global batch; `image`; and `label` [B] if the data set has labels.
+            key: PRNG key, the same on all devices.
+
+        Returns:
+            The losses [B]; what `Remember` needs, a pytree of leaves [B, ...] (a coupled method may
+            also return scalars); and metrics, scalars that the train step averages over devices.
+        """
+        ...
+
+
+class Remember(Protocol):
+    """A function that updates the memory of a method after the optimizer step."""
+
+    def __call__(
+        self, memory: Any, params: dict[str, Any], memory_inputs: Any, step: jax.Array
+    ) -> Any:
+        """Computes the next value of a method's memory.
+
+        Args:
+            memory: the current memory.
+            params: the parameters after the optimizer step.
+            memory_inputs: the second result of `Objective`.
+            step: number of optimizer steps before this one, an int32 scalar.
+
+        Returns:
+            The next memory, of the same structure.
+        """
+        ...
+
+
+class Schedule(Protocol):
+    """A function that computes a hyper-parameter, such as a decay, for each training step."""
+
+    def __call__(self, step: Any) -> Any:
+        """Computes the hyper-parameter for a training step.
+
+        Args:
+            step: number of optimizer steps before this one, an integer or an int32 scalar.
+
+        Returns:
+            The value, a float or a float32 scalar.
+        """
+        ...
+
+
 class Method(NamedTuple):
-    """A self-supervised method: four pure functions.
+    """A self-supervised method: four pure functions and what the trainer needs to know about them.
 
-    init(key, views)                           -> (params, stats, memory)
-    forward(params, stats, memory, views, key) -> (outputs, stats)
-        networks only; key is the same on all devices (shuffles)
-    objective(outputs, memory, batch, key)     -> (losses [B], kept, metrics)
-        arrays only; sees other examples and devices; key is the same on all devices
-    remember(memory, params, kept, step)       -> memory
-        after the optimizer step; step: updates done before it
+    Three pytrees travel through training. `params` are updated by the optimizer. `stats` are the
+    batch-norm statistics of every network, including target networks. params["encoder"] and
+    stats["encoder"] are the backbone in every method; evaluation, embedding and export read only
+    these. `memory` holds what no gradient reaches (target parameters, a queue, a memory bank). It
+    is
+    replicated: whatever enters it has passed through pmean or all_gather.
 
-    coupled: False promises that no loss reads another example of the batch, so that accumulation
-        needs one forward pass, not two.
-    params: moved by the optimizer. stats: batch-norm statistics of every network, target networks
-        too. params["encoder"], stats["encoder"]: the backbone, in every method; evaluation,
-        embedding and export read only these.
-    memory: what no gradient touches (target params, queue, bank); replicated: what enters it has
-        passed pmean or all_gather.
-    outputs: leaves [B, ...]; among them `features` [B, V, F] and `projections` [B, V, D] of the
-        online views: the online probe reads features[:, 0], the collapse monitor the projections.
-    kept: leaves [B, ...], or, of a coupled method, also scalars.
-    batch: image, index, row (the example's global number in this step), label where there is one.
-    metrics: scalars, averaged over devices by the engine.
-
-    What the program shows and checks of a method:
-
-    schedules: what changes over the run, such as the target's decay: functions of the updates done
-        before a step, by name; they are logged.
-    capacity: rows of the method's queue; 0 without one.
-    needs_labels: the batch must hold `label`.
-    patches: the arguments of networks.patchwise where the encoder sees patches of an image, whose
-        features are averaged; None where it sees whole images.
+    Attributes:
+        init: creates params, stats and memory.
+        forward: runs the networks.
+        objective: computes the losses.
+        remember: updates the memory.
+        coupled: False promises that no loss depends on another example of the batch, so that
+            gradient accumulation needs one forward pass instead of two.
+        schedules: hyper-parameters that change during training, such as the target's decay, by
+            name; the log shows them.
+        capacity: number of rows in the method's queue; 0 without a queue.
+        needs_labels: True if the batch must contain `label`.
+        patches: arguments of networks.patchwise if the encoder sees patches of an image, whose
+            features evaluation averages; None if it sees whole images.
     """
 
-    init: Callable
-    forward: Callable
-    objective: Callable
-    remember: Callable
+    init: Init
+    forward: Forward
+    objective: Objective
+    remember: Remember
     coupled: bool
-    schedules: Mapping[str, Callable] = {}
+    schedules: Mapping[str, Schedule] = {}
     capacity: int = 0
     needs_labels: bool = False
     patches: Mapping[str, int] | None = None
 
 
-def init_chain(key: jax.Array, nets: dict[str, networks.Network], x: chex.ArrayTree):
-    """Initialises networks that feed each other, in order: (params, stats, outputs), dicts by name."""
-    params, stats, outputs = {}, {}, {}
+Networks = Mapping[str, networks.Network]
+Arrays = dict[str, Any]
+
+
+def init_chain(key: jax.Array, nets: Networks, x: jax.Array) -> tuple[Arrays, Arrays, Arrays]:
+    """Initializes networks; each network takes the output of the previous one.
+
+    Args:
+        key: PRNG key.
+        nets: The networks by name, in order.
+        x: An example batch for the first network, [B, ...].
+
+    Returns:
+        Parameters, batch-norm statistics and outputs, each a dict by the network's name.
+    """
+    params = {}
+    stats = {}
+    outputs = {}
     for name, net_key in zip(nets, jax.random.split(key, len(nets)), strict=True):
         params[name], stats[name] = nets[name].init(net_key, x)
         x, _ = nets[name].apply(params[name], stats[name], x, train=False)
@@ -67,49 +181,95 @@ def init_chain(key: jax.Array, nets: dict[str, networks.Network], x: chex.ArrayT
     return params, stats, outputs
 
 
-def apply_chain(nets: dict[str, networks.Network], params, stats, x):
-    """Runs the networks in order, training: (what each gave, by name; stats)."""
-    outputs, moved = {}, {}
+def apply_chain(
+    nets: Networks, params: Arrays, stats: Arrays, x: jax.Array
+) -> tuple[Arrays, Arrays]:
+    """Runs networks in training mode; each network takes the output of the previous one.
+
+    Args:
+        nets: The networks by name, in order.
+        params: Parameters by the network's name.
+        stats: Batch-norm statistics by the network's name.
+        x: The input of the first network, [B, ...].
+
+    Returns:
+        The outputs and the updated statistics, each a dict by the network's name.
+    """
+    outputs = {}
+    new_stats = {}
     for name, net in nets.items():
-        x, moved[name] = net.apply(params[name], stats[name], x, train=True)
+        x, new_stats[name] = net.apply(params[name], stats[name], x, train=True)
         outputs[name] = x
-    return outputs, moved
+    return outputs, new_stats
 
 
-def apply_views(nets: dict[str, networks.Network], params, stats, views, *, jointly: bool = False):
-    """Runs the networks on each view in turn, training: (what each gave [B, V, ...], by name; stats).
+def apply_views(
+    nets: Networks,
+    params: Arrays,
+    stats: Arrays,
+    views: Sequence[jax.Array],
+    *,
+    jointly: bool = False,
+) -> tuple[Arrays, Arrays]:
+    """Runs a chain of networks in training mode on each view.
 
-    The statistics move once per view, the first view's first. jointly: all views, of one shape, are
-    one batch instead, normalized together, and the statistics move once.
+    Args:
+        nets: The networks by name, in order.
+        params: Parameters by the network's name.
+        stats: Batch-norm statistics by the network's name.
+        views: V views [B, ...].
+        jointly: False runs the views one after the other; each is normalized by its own statistics,
+            and the running statistics are updated V times. True runs all views, of equal shape, as
+            one batch, with one update.
+
+    Returns:
+        The outputs [B, V, ...] and the updated statistics, each a dict by the network's name.
     """
     if jointly:
-        images = stack_views(
-            views
-        )  # an example's views stay together, in a group of batch norm too
+        # The views of an example are adjacent, so that they share a group of batch norm.
+        images = stack_views(views)
         outputs, stats = apply_chain(nets, params, stats, images.reshape(-1, *images.shape[2:]))
-        apart = {name: x.reshape(*images.shape[:2], *x.shape[1:]) for name, x in outputs.items()}
-        return apart, stats
-    seen = []
+        by_view = {name: x.reshape(*images.shape[:2], *x.shape[1:]) for name, x in outputs.items()}
+        return by_view, stats
+    outputs_of_views = []
     for view in views:
         outputs, stats = apply_chain(nets, params, stats, view)
-        seen.append(outputs)
-    return {name: stack_views([outputs[name] for outputs in seen]) for name in nets}, stats
+        outputs_of_views.append(outputs)
+    stacked = {name: stack_views([outputs[name] for outputs in outputs_of_views]) for name in nets}
+    return stacked, stats
 
 
-def target_stats(kind: str, old, own, online, *, decay: float):
-    """The target's next statistics: its own forward's, the online network's, or their average.
+def target_stats(kind: str, old: Any, own: Any, online: Any, *, decay: float) -> Any:
+    """Selects the next batch-norm statistics of a target network.
 
-    Papers and their code keep the target's own; raises ValueError for a kind not in TARGET_STATS.
+    Args:
+        kind: "own" (papers and their code), "copied" or "averaged".
+        old: The target's current statistics.
+        own: The statistics after the target's own forward pass; the result for "own".
+        online: The online network's statistics; the result for "copied".
+        decay: Weight of `old` in the average of `old` and `online`, the result for "averaged".
+
+    Returns:
+        The next statistics.
+
+    Raises:
+        UserError: The kind is unknown.
     """
     if kind not in TARGET_STATS:
-        raise errors.UserError(
-            f"unknown target_stats {kind!r}; choose one of {', '.join(TARGET_STATS)}."
-        )
+        kinds = ", ".join(TARGET_STATS)
+        raise errors.UserError(f"unknown target_stats {kind!r}; choose one of {kinds}.")
     if kind == "own":
         return own
     return online if kind == "copied" else ema.update(old, online, decay=decay)
 
 
-def stack_views(views: list[jax.Array]) -> jax.Array:
-    """Joins V arrays [B, ...] into [B, V, ...]."""
+def stack_views(views: Sequence[jax.Array]) -> jax.Array:
+    """Stacks the arrays of all views along a new second axis.
+
+    Args:
+        views: V arrays [B, ...].
+
+    Returns:
+        An array [B, V, ...].
+    """
     return jnp.stack(views, axis=1)

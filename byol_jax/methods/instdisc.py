@@ -1,7 +1,6 @@
 """Instance discrimination with a memory bank (Wu et al. 2018, arXiv 1805.01978)."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +10,35 @@ from byol_jax.methods import base
 
 
 class Memory(NamedTuple):
-    """The bank [examples, D] and the softmax's constant Z, 0 until the first batch sets it."""
+    """The memory of instance discrimination.
+
+    Attributes:
+        bank: Memory bank [num_examples, D].
+        normalizer: The constant Z of the softmax; 0 until the first batch estimates it.
+    """
 
     bank: jax.Array
     normalizer: jax.Array
+
+
+class Noise(Protocol):
+    """Draws the noise examples of noise-contrastive estimation."""
+
+    def __call__(
+        self, key: jax.Array, rows: jax.Array, *, num_draws: int, num_examples: int
+    ) -> jax.Array:
+        """Draws numbers of training examples for each example of a batch.
+
+        Args:
+            key: PRNG key, the same on all devices.
+            rows: Positions of the examples in the global batch, int32 [B].
+            num_draws: Number of draws per example.
+            num_examples: Number of training examples N.
+
+        Returns:
+            Numbers in [0, N), int [B, num_draws].
+        """
+        ...
 
 
 def instdisc(
@@ -25,14 +49,27 @@ def instdisc(
     num_negatives: int = 4096,
     decay: float = 0.5,
     temperature: float = 0.07,
-    noise: Callable = randomness.uniform_indices,
+    noise: Noise = randomness.uniform_indices,
     axis_name: str | None = None,
 ) -> base.Method:
-    """Tells every training example from all others, by noise-contrastive estimation.
+    """Creates instance discrimination, which identifies each training example among all others.
 
-    num_examples: rows of the bank. num_negatives: noise draws per example, which may hit the
-    positive too; 0 takes the exact softmax over the bank. noise(key, rows, num_draws=,
-    num_examples=) -> int [B, num_draws] draws them.
+    A memory bank holds one feature vector per training example. The loss is losses.nce, or
+    losses.instance_softmax for the exact softmax.
+
+    Args:
+        encoder: Backbone, images to features [B, F].
+        projector: Head, features to projections [B, D].
+        num_examples: Number of training examples N, the rows of the memory bank.
+        num_negatives: Noise draws per example, which may include the positive; 0 computes the exact
+            softmax over the bank.
+        decay: Weight of the old row when a row of the bank is updated, in [0, 1].
+        temperature: Divisor of the cosine similarities, above 0.
+        noise: Draws the noise examples; see `Noise`.
+        axis_name: Name of the mapped device axis; None computes on one device.
+
+    Returns:
+        The method.
     """
     nets = {"encoder": encoder, "projector": projector}
 
@@ -45,25 +82,25 @@ def instdisc(
 
     def forward(params, stats, memory, views, key):
         del memory, key
-        seen, stats = base.apply_chain(nets, params, stats, views[0])
+        x, stats = base.apply_chain(nets, params, stats, views[0])
         outputs = {
-            "features": base.stack_views([seen["encoder"]]),
-            "projections": base.stack_views([seen["projector"]]),
+            "features": base.stack_views([x["encoder"]]),
+            "projections": base.stack_views([x["projector"]]),
         }
         return outputs, stats
 
     def objective(outputs, memory, batch, key):
         rows = losses.l2_normalize(outputs["projections"][:, 0])
         index = batch["index"]
-        kept = {"rows": jax.lax.stop_gradient(rows), "index": index}
+        memory_inputs = {"rows": jax.lax.stop_gradient(rows), "index": index}
         if num_negatives == 0:
-            each = losses.instance_softmax(rows, memory.bank, index, temperature=temperature)
-            return each, kept, {}
-        drawn = noise(key, batch["row"], num_draws=num_negatives, num_examples=num_examples)
+            loss = losses.instance_softmax(rows, memory.bank, index, temperature=temperature)
+            return loss, memory_inputs, {}
+        noise_index = noise(key, batch["row"], num_draws=num_negatives, num_examples=num_examples)
         positives = memory_bank.read(memory.bank, index)
-        negatives = memory_bank.read(memory.bank, drawn)
-        normalizer = _normalizer(kept["rows"], positives, negatives, memory)
-        each = losses.nce(
+        negatives = memory_bank.read(memory.bank, noise_index)
+        normalizer = get_normalizer(memory_inputs["rows"], positives, negatives, memory)
+        loss = losses.nce(
             rows,
             positives,
             negatives,
@@ -71,19 +108,22 @@ def instdisc(
             normalizer=normalizer,
             temperature=temperature,
         )
-        return each, {**kept, "normalizer": normalizer}, {}
+        return loss, {**memory_inputs, "normalizer": normalizer}, {}
 
-    def _normalizer(rows, positives, negatives, memory):
+    def get_normalizer(rows, positives, negatives, memory):
         candidates = jnp.concatenate([positives[:, None], negatives], axis=1)  # [B, 1 + K, D]
         scores = jnp.exp(jnp.einsum("bd,bkd->bk", rows, candidates) / temperature)
-        first = collectives.pmean(jnp.mean(scores), axis_name) * num_examples
-        return jnp.where(memory.normalizer > 0, memory.normalizer, first)
+        # The first batch estimates Z; later batches use that estimate.
+        estimate = collectives.pmean(jnp.mean(scores), axis_name) * num_examples
+        return jnp.where(memory.normalizer > 0, memory.normalizer, estimate)
 
-    def remember(memory, params, kept, step):
+    def remember(memory, params, memory_inputs, step):
         del params, step
-        index, rows = collectives.all_gather((kept["index"], kept["rows"]), axis_name)
+        index, rows = collectives.all_gather(
+            (memory_inputs["index"], memory_inputs["rows"]), axis_name
+        )
         bank = memory_bank.blend(memory.bank, index, rows, decay=decay)
-        return Memory(bank, kept.get("normalizer", memory.normalizer))
+        return Memory(bank, memory_inputs.get("normalizer", memory.normalizer))
 
     return base.Method(
         init,

@@ -1,12 +1,11 @@
-"""Momentum contrast, versions 1 and 2 (He et al. 2020, arXiv 1911.05722; Chen et al. 2003.04297).
+"""MoCo, versions 1 and 2 (He et al. 2020, arXiv 1911.05722; Chen et al. 2020, arXiv 2003.04297).
 
-The versions differ in the head and the augmentation alone.
+The two versions differ only in the projector and the augmentation.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 
@@ -15,9 +14,14 @@ from byol_jax.methods import base
 
 
 class Memory(NamedTuple):
-    """The key encoder's params and the queue of keys."""
+    """The memory of MoCo.
 
-    target: chex.ArrayTree
+    Attributes:
+        target: Parameters of the key encoder, a moving average.
+        queue: Keys of earlier batches, which serve as negatives.
+    """
+
+    target: dict[str, Any]
     queue: ring_buffer.RingBuffer
 
 
@@ -31,19 +35,36 @@ def moco(
     shuffle: bool = True,
     symmetric: bool = False,
     target_stats: str = "own",
-    permutation: Callable = randomness.permutation,
+    permutation: Callable[[jax.Array, int], jax.Array] = randomness.permutation,
     batch_size: int | None = None,
     axis_name: str | None = None,
 ) -> base.Method:
-    """MoCo: the first view asks, the second gives the keys; the queue gives the negatives.
+    """Creates MoCo, which distinguishes an image's own key from a queue of earlier keys.
 
-    symmetric: the views also change roles, and the two losses are added (the authors' CIFAR demo);
-        twice the batch then enters the queue.
-    capacity: rows of the queue. shuffle: deal the keys' images anew over the devices (or the batch
-    norm groups of one) before they are normalized. permutation(key, N) -> int [N] deals them.
-    batch_size: over all devices; given, the queue must hold the keys of one step.
+    The online network computes queries from the first view. The key encoder, a moving average of
+    the online network, computes keys from the second view. The loss is losses.info_nce.
 
-    Raises ValueError for a queue that is smaller than the keys of a step.
+    Args:
+        encoder: Backbone, images to features [B, F].
+        projector: Head, features to projections [B, D].
+        capacity: Number of keys in the queue.
+        decay: Decay of the moving average, in [0, 1].
+        temperature: Divisor of the cosine similarities, above 0.
+        shuffle: Shuffle the key images across devices, or across the batch-norm groups of one
+            device, before the key encoder. Otherwise, batch norm reveals which key belongs to a
+            query.
+        symmetric: Also compute the loss with the roles of the views exchanged, and add both losses,
+            as in the authors' CIFAR demo. Then twice as many keys enter the queue.
+        target_stats: Batch-norm statistics of the key encoder; see base.target_stats.
+        permutation: Draws the order of the shuffle from a key and the number of images N; int [N].
+        batch_size: Size of the global batch, for a check of the capacity; None skips the check.
+        axis_name: Name of the mapped device axis; None computes on one device.
+
+    Returns:
+        The method.
+
+    Raises:
+        UserError: The queue is smaller than the number of keys of a step.
     """
     _check_capacity(capacity, batch_size, symmetric)
     nets = {"encoder": encoder, "projector": projector}
@@ -57,21 +78,26 @@ def moco(
 
     def forward(params, stats, memory, views, key):
         online_stats = {name: stats[name] for name in nets}
-        asking, asked = (views[:2], views[1::-1]) if symmetric else (views[:1], views[1:2])
-        queries, online_stats = base.apply_views(nets, params, online_stats, asking)
-        keys, own = [], stats["target"]
-        for number, view in enumerate(asked):
-            rows, own = _keys(memory.target, own, view, jax.random.fold_in(key, number))
+        query_views = views[:2] if symmetric else views[:1]
+        key_views = views[1::-1] if symmetric else views[1:2]
+        queries, online_stats = base.apply_views(nets, params, online_stats, query_views)
+        keys = []
+        key_stats = stats["target"]
+        for number, view in enumerate(key_views):
+            shuffle_key = jax.random.fold_in(key, number)
+            rows, key_stats = compute_keys(memory.target, key_stats, view, shuffle_key)
             keys.append(losses.l2_normalize(rows))
-        own = base.target_stats(target_stats, stats["target"], own, online_stats, decay=decay)
+        key_stats = base.target_stats(
+            target_stats, stats["target"], key_stats, online_stats, decay=decay
+        )
         outputs = {
             "features": queries["encoder"],
             "projections": queries["projector"],
             "keys": jax.lax.stop_gradient(base.stack_views(keys)),
         }
-        return outputs, {**online_stats, "target": own}
+        return outputs, {**online_stats, "target": key_stats}
 
-    def _keys(params, stats, view, key):
+    def compute_keys(params, stats, view, key):
         if not shuffle:
             outputs, stats = base.apply_chain(nets, params, stats, view)
             return outputs["projector"], stats
@@ -82,17 +108,18 @@ def moco(
 
     def objective(outputs, memory, batch, key):
         del batch, key
-        queries, keys = losses.l2_normalize(outputs["projections"]), outputs["keys"]
-        each = [
-            losses.info_nce(queries[:, v], keys[:, v], memory.queue.rows, temperature=temperature)
-            for v in range(queries.shape[1])
-        ]
-        return sum(each), keys, {}
+        queries = losses.l2_normalize(outputs["projections"])
+        keys = outputs["keys"]
+        rows = memory.queue.rows
+        loss = losses.info_nce(queries[:, 0], keys[:, 0], rows, temperature=temperature)
+        if symmetric:
+            loss += losses.info_nce(queries[:, 1], keys[:, 1], rows, temperature=temperature)
+        return loss, keys, {}
 
-    def remember(memory, params, kept, step):
+    def remember(memory, params, memory_inputs, step):
         del step
         target = ema.update(memory.target, params, decay=decay)
-        keys = jnp.moveaxis(collectives.all_gather(kept, axis_name), 1, 0)  # [V, N, D]
+        keys = jnp.moveaxis(collectives.all_gather(memory_inputs, axis_name), 1, 0)  # [V, N, D]
         return Memory(target, ring_buffer.push(memory.queue, keys.reshape(-1, keys.shape[-1])))
 
     return base.Method(
@@ -110,6 +137,6 @@ def _check_capacity(capacity: int, batch_size: int | None, symmetric: bool) -> N
     keys = (batch_size or 0) * (2 if symmetric else 1)  # of one step
     if capacity < keys:
         raise errors.UserError(
-            f"the queue (method.capacity {capacity}) is smaller than the {keys} keys of a step "
-            f"(batch_size {batch_size}); choose {keys} or more."
+            f"the queue (method.capacity {capacity}) is smaller than the {keys} keys of one step "
+            f"(batch_size {batch_size}); set method.capacity to {keys} or more."
         )

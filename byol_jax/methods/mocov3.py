@@ -1,6 +1,6 @@
-"""MoCo v3 in its ResNet form (Chen, Xie and He 2021, arXiv 2104.02057).
+"""MoCo v3 for ResNets (Chen, Xie and He 2021, arXiv 2104.02057).
 
-BYOL's networks and moving average, with a contrast over the batch in place of the distance.
+The networks and the moving average are those of BYOL. The loss is contrastive.
 """
 
 from byol_jax import collectives, losses, networks
@@ -19,11 +19,24 @@ def mocov3(
     total_steps: int | None = None,
     axis_name: str | None = None,
 ) -> base.Method:
-    """Each view's prediction finds the other view's target among those of all devices; no queue.
+    """Creates MoCo v3, which identifies the other view's target among the targets of the batch.
 
-    The loss is 2 * temperature times the cross-entropy, summed over the two directions, as in the
-    published code. decay, decay_schedule, total_steps: as in `byol`; the paper's decay is 0.99 for
-    100 and 300 epochs, 0.996 for 1000.
+    The batch includes the examples of all devices; there is no queue. The loss is 2 * temperature
+    times the cross-entropy, summed over the two directions, as in the published code.
+
+    Args:
+        encoder: Backbone, images to features [B, F].
+        projector: Head, features to projections [B, D].
+        predictor: Head, projections to predictions [B, D].
+        temperature: Divisor of the cosine similarities, above 0.
+        decay: Decay of the target, in [0, 1]; the paper uses 0.99 for 100 and 300 epochs, and 0.996
+            for 1000 epochs.
+        decay_schedule: "cosine" or "constant"; see byol.
+        total_steps: Number of steps of the run, for the cosine.
+        axis_name: Name of the mapped device axis; None computes on one device.
+
+    Returns:
+        The method.
     """
     method = byol(
         encoder,

@@ -1,6 +1,7 @@
 """RAFT: Run Away From your Teacher (Shi et al. 2020, arXiv 2011.10944).
 
-BYOL runs towards its target network; RAFT aligns two views and runs away from the target.
+BYOL moves the online network towards its target network. RAFT aligns the two views and moves the
+online network away from the target.
 """
 
 import jax
@@ -24,12 +25,27 @@ def raft(
     total_steps: int | None = None,
     axis_name: str | None = None,
 ) -> base.Method:
-    """Minimizes align_weight * d(online, other view) - away_weight * d(online, target, same view).
+    """Creates RAFT, which aligns the predictions of two views and moves them away from the target.
 
-    d is 2 - 2 cos of the predictions, so that the loss is in [-4 * away_weight, 4 * align_weight].
-    predictor_runs: False keeps the second term's gradient from the predictor, so that the encoder
-        and projector alone run away; the value of that term is then 0.
-    decay, decay_schedule, total_steps: as in `byol`, whose networks these are.
+    The loss is align_weight * d(prediction, prediction of the other view) - away_weight *
+    d(prediction, target of the same view), where d is the distance 2 - 2 cos. It lies in
+    [-4 * away_weight, 4 * align_weight].
+
+    Args:
+        encoder: Backbone, images to features [B, F].
+        projector: Head, features to projections [B, D].
+        predictor: Head, projections to predictions [B, D]; None uses the projections.
+        align_weight: Weight of the first term.
+        away_weight: Weight of the second term.
+        predictor_runs: False stops the gradient of the second term at the predictor's parameters,
+            so that only the encoder and the projector move away; the value of that term is then 0.
+        decay: Decay of the target, in [0, 1].
+        decay_schedule: "cosine" or "constant"; see byol.
+        total_steps: Number of steps of the run, for the cosine.
+        axis_name: Name of the mapped device axis; None computes on one device.
+
+    Returns:
+        The method.
     """
     method = byol(
         encoder,
@@ -42,26 +58,28 @@ def raft(
     )
 
     def forward(params, stats, memory, views, key):
-        outputs, moved = method.forward(params, stats, memory, views, key)
+        outputs, new_stats = method.forward(params, stats, memory, views, key)
         if predictor_runs or predictor is None:
-            return outputs, moved
-        stopped = jnp.moveaxis(jax.lax.stop_gradient(outputs["projections"]), 1, 0)
-        still, _ = base.apply_views({"predictor": predictor}, params, stats, stopped)
-        return {**outputs, "still": still["predictor"]}, moved
+            return outputs, new_stats
+        # The same predictions again; their gradient reaches the predictor only. The objective
+        # subtracts their distance, which cancels the predictor's gradient.
+        projections = jnp.moveaxis(jax.lax.stop_gradient(outputs["projections"]), 1, 0)
+        stopped, _ = base.apply_views({"predictor": predictor}, params, stats, list(projections))
+        return {**outputs, "stopped": stopped["predictor"]}, new_stats
 
     def objective(outputs, memory, batch, key):
         del memory, batch, key
         predictions = outputs["predictions"]
         align = losses.cosine_distance(predictions[:, 0], predictions[:, 1])
         away = _distance(predictions, outputs["targets"])
-        if "still" in outputs:
-            away = away - _distance(outputs["still"], outputs["targets"])
+        if "stopped" in outputs:
+            away = away - _distance(outputs["stopped"], outputs["targets"])
         return align_weight * align - away_weight * away, (), {"align": jnp.mean(align)}
 
     return method._replace(forward=forward, objective=objective)
 
 
 def _distance(predictions: jax.Array, targets: jax.Array) -> jax.Array:
-    """Mean over the views of the distance to the same view's target: [B]."""
+    """Returns the distance of predictions to targets of the same view, averaged over views, [B]."""
     first, second = (losses.cosine_distance(predictions[:, v], targets[:, v]) for v in range(2))
     return (first + second) / 2.0

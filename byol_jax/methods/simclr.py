@@ -1,4 +1,4 @@
-"""A simple framework for contrastive learning (Chen et al. 2020, arXiv 2002.05709)."""
+"""SimCLR (Chen et al. 2020, arXiv 2002.05709)."""
 
 from byol_jax import losses, networks
 from byol_jax.methods import base
@@ -13,12 +13,24 @@ def simclr(
     joint_views: bool = True,
     axis_name: str | None = None,
 ) -> base.Method:
-    """SimCLR with two views, contrasted over the batches of all devices.
+    """Creates SimCLR, which identifies the other view of an image among all views of the batch.
 
-    sum_directions: add the two directions, as the published code does, instead of the paper's
-        mean; biases and norm scales, which LARS does not adapt, notice the factor of 2.
-    joint_views: both views pass the networks as one batch, so that batch norm sees them together,
-        as in the published code; False normalizes each view by itself.
+    The loss is losses.nt_xent, over the batches of all devices. The method needs two views.
+
+    Args:
+        encoder: Backbone, images to features [B, F].
+        projector: Head, features to projections [B, D].
+        temperature: Divisor of the cosine similarities, above 0.
+        sum_directions: True adds the losses of the two directions, as the published code does.
+            False takes their mean, as the paper does. With LARS the factor of 2 affects only biases
+            and normalization scales, whose learning rate LARS does not adapt.
+        joint_views: True passes both views through the networks as one batch, as the published code
+            does, so that batch norm normalizes them together. False normalizes each view
+            separately.
+        axis_name: Name of the mapped device axis; None computes on one device.
+
+    Returns:
+        The method.
     """
     nets = {"encoder": encoder, "projector": projector}
 
@@ -28,17 +40,18 @@ def simclr(
 
     def forward(params, stats, memory, views, key):
         del memory, key
-        seen, stats = base.apply_views(nets, params, stats, views, jointly=joint_views)
-        return {"features": seen["encoder"], "projections": seen["projector"]}, stats
+        x, stats = base.apply_views(nets, params, stats, views, jointly=joint_views)
+        return {"features": x["encoder"], "projections": x["projector"]}, stats
 
     def objective(outputs, memory, batch, key):
         del memory, batch, key
-        a, b = outputs["projections"][:, 0], outputs["projections"][:, 1]
-        each = losses.nt_xent(a, b, temperature=temperature, axis_name=axis_name)
-        return (2.0 * each if sum_directions else each), (), {}
+        a = outputs["projections"][:, 0]
+        b = outputs["projections"][:, 1]
+        loss = losses.nt_xent(a, b, temperature=temperature, axis_name=axis_name)
+        return (2.0 * loss if sum_directions else loss), (), {}
 
-    def remember(memory, params, kept, step):
-        del params, kept, step
+    def remember(memory, params, memory_inputs, step):
+        del params, memory_inputs, step
         return memory
 
     return base.Method(init, forward, objective, remember, coupled=True)

@@ -1,4 +1,4 @@
-"""Cross-entropy on labels: the baseline to stand beside."""
+"""Supervised training, as a baseline."""
 
 import optax
 
@@ -9,8 +9,17 @@ from byol_jax.methods import base
 def supervised(
     encoder: networks.Network, projector: networks.Network, *, axis_name: str | None = None
 ) -> base.Method:
-    """Trains a classifier on one view; the projector's outputs are the classes' scores."""
-    del axis_name  # no example meets another
+    """Creates supervised classification with the cross-entropy of labels.
+
+    Args:
+        encoder: Backbone, images to features [B, F].
+        projector: Head, features to class scores [B, num_classes].
+        axis_name: Ignored; the loss of an example does not depend on other examples.
+
+    Returns:
+        The method. The batch must contain `label`.
+    """
+    del axis_name
     nets = {"encoder": encoder, "projector": projector}
 
     def init(key, views):
@@ -19,10 +28,10 @@ def supervised(
 
     def forward(params, stats, memory, views, key):
         del memory, key
-        seen, stats = base.apply_chain(nets, params, stats, views[0])
+        x, stats = base.apply_chain(nets, params, stats, views[0])
         outputs = {
-            "features": base.stack_views([seen["encoder"]]),
-            "projections": base.stack_views([seen["projector"]]),
+            "features": base.stack_views([x["encoder"]]),
+            "projections": base.stack_views([x["projector"]]),
         }
         return outputs, stats
 
@@ -31,8 +40,8 @@ def supervised(
         scores = outputs["projections"][:, 0]
         return optax.softmax_cross_entropy_with_integer_labels(scores, batch["label"]), (), {}
 
-    def remember(memory, params, kept, step):
-        del params, kept, step
+    def remember(memory, params, memory_inputs, step):
+        del params, memory_inputs, step
         return memory
 
     return base.Method(init, forward, objective, remember, coupled=False, needs_labels=True)

@@ -1,4 +1,4 @@
-"""What a running job shows: metrics on disk, a progress bar, warnings, a summary at the start."""
+"""Output of a running job: metrics files, progress displays, alerts, and a summary at the start."""
 
 from byol_jax.monitor import alerts
 from byol_jax.monitor.counter import Counter

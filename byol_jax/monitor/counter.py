@@ -1,4 +1,4 @@
-"""How many of so many are done: a bar on a terminal, a line now and then elsewhere."""
+"""A progress counter for commands: a bar on a terminal, and occasional lines elsewhere."""
 
 import sys
 import time
@@ -11,7 +11,14 @@ _SECONDS = 10.0  # between two lines
 
 
 class Counter:
-    """A context manager; `show` moves the bar of a task, or prints a line where there is none."""
+    """A context manager that shows how many items of each task are done.
+
+    On a terminal, each task has a progress bar. Elsewhere, a line is printed about every 10 seconds
+    and when a task is complete.
+
+    Args:
+        console: Console to print to; standard output by default.
+    """
 
     def __init__(self, *, console: rich.console.Console | None = None):
         self._console = console or rich.console.Console(file=sys.stdout)
@@ -23,7 +30,8 @@ class Counter:
             console=self._console,
             disable=not self._console.is_terminal,
         )
-        self._tasks, self._told = {}, time.monotonic()
+        self._tasks: dict[str, rich.progress.TaskID] = {}
+        self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -32,16 +40,26 @@ class Counter:
     def __exit__(self, *exception) -> None:
         self._bar.stop()
 
-    def show(self, what: str, done: int, total: int) -> None:
-        """`done` of `total` things are done of the task `what`."""
-        if self._console.is_terminal:
-            if what not in self._tasks:
-                self._tasks[what] = self._bar.add_task(what)
-            self._bar.update(self._tasks[what], completed=done, total=total)
-        elif done == total or time.monotonic() - self._told > _SECONDS:
-            self._told = time.monotonic()
-            self.tell(f"{what}: {done:,} of {total:,}")
+    def show(self, task: str, done: int, total: int) -> None:
+        """Shows the progress of a task: moves its bar, or prints a line if one is due.
 
-    def tell(self, text: str) -> None:
-        """A line that stays."""
+        Args:
+            task: Name of the task, such as "reading images".
+            done: Number of items that are done.
+            total: Number of all items of the task.
+        """
+        if self._console.is_terminal:
+            if task not in self._tasks:
+                self._tasks[task] = self._bar.add_task(task)
+            self._bar.update(self._tasks[task], completed=done, total=total)
+        elif done == total or time.monotonic() - self._last_line > _SECONDS:
+            self._last_line = time.monotonic()
+            self.print_line(f"{task}: {done:,} of {total:,}")
+
+    def print_line(self, text: str) -> None:
+        """Prints a line, above the bars if there are any.
+
+        Args:
+            text: The line, printed without markup.
+        """
         self._console.print(text, highlight=False, soft_wrap=True, markup=False)

@@ -1,4 +1,4 @@
-"""A line now and then where nothing else is printed, so that a long silence is not a dead run."""
+"""Periodic output that shows that a silent run is still alive."""
 
 import threading
 import time
@@ -9,14 +9,23 @@ SECONDS = 60.0
 
 
 class Heartbeat:
-    """A context manager that calls tell(text) after each SECONDS in which nothing was told.
+    """A context manager that prints the current step if nothing else was printed for SECONDS.
 
-    step: the one that the run is at; set it.
+    The line shows that a run with long steps still works, and whether it has reached a new step.
+
+    Args:
+        print_line: Function that prints a line. A background thread calls it.
+        step: First value of the attribute `step`.
+
+    Attributes:
+        step: Number of the current step. The caller sets it as the run proceeds.
     """
 
-    def __init__(self, tell: Callable[[str], None], *, step: int):
-        self._tell, self.step = tell, step
-        self._last, self._ended = time.perf_counter(), threading.Event()
+    def __init__(self, print_line: Callable[[str], None], *, step: int):
+        self._print_line = print_line
+        self.step = step
+        self._last_line = time.perf_counter()
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Self:
@@ -28,15 +37,15 @@ class Heartbeat:
         self._thread.join()
 
     def reset(self) -> None:
-        """Something has been printed just now."""
-        self._last = time.perf_counter()
+        """Resets the timer; call it whenever something else is printed."""
+        self._last_line = time.perf_counter()
 
     def _run(self):
-        said = self.step
+        last_step = self.step
         while not self._ended.wait(SECONDS / 10):
-            if time.perf_counter() - self._last < SECONDS:
+            if time.perf_counter() - self._last_line < SECONDS:
                 continue
-            since = "" if self.step != said else ", as before"
-            self._tell(f"at step {self.step}{since}")
-            said = self.step
+            prefix = "at" if self.step != last_step else "still at"
+            self._print_line(f"{prefix} step {self.step}")
+            last_step = self.step
             self.reset()

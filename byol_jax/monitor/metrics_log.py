@@ -1,10 +1,10 @@
-"""What the training loop tells: the metrics of a step, to disk, to the screen, and as warnings."""
+"""The log of a training run: metrics to disk and to the screen, with alerts."""
 
 import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, NamedTuple, Self
 
 import jax
 
@@ -15,12 +15,22 @@ from byol_jax.monitor.progress_bar import Progress
 
 
 class Log:
-    """A context manager: log(step, metrics, waited=seconds) keeps metrics, `flush` tells of them.
+    """A context manager that records the metrics of a training run.
 
-    A loop that flushes one step later does not stop until the step is done; leaving flushes too.
-    schedules: functions of the steps done, by name, of what was used in the step.
-    waited: how long the devices have stood still for input since the run began. silent: (every
-    process but one) tell nothing.
+    `log(step, metrics, waited=seconds)` stores the metrics of a step that the devices may still
+    compute; `flush` waits for them and reports them. A loop that flushes one step later therefore
+    never waits for the newest step. Leaving the context flushes too.
+
+    Args:
+        workdir: Working directory, for the file metrics.jsonl.
+        batch_size: Global number of images in a step.
+        total_steps: Number of the last step.
+        steps_per_epoch: Number of steps in an epoch.
+        schedules: Functions by name, from the number of steps done before a step to the value that
+            the step uses, such as the learning rate. The log reports their values.
+        start_step: Step from which the run resumes; 0 for a new run.
+        tensorboard: Also write TensorBoard event files.
+        silent: Report nothing. Every process except one is silent.
     """
 
     def __init__(
@@ -30,26 +40,29 @@ class Log:
         batch_size: int,
         total_steps: int,
         steps_per_epoch: int,
-        schedules: Mapping[str, Callable],
+        schedules: Mapping[str, Callable[[int], Any]],
         start_step: int = 0,
         tensorboard: bool = False,
         silent: bool = False,
     ):
-        self._batch_size, self._total = batch_size, total_steps
-        self._steps_per_epoch, self._schedules = steps_per_epoch, schedules
-        self._last, self._pending, self._waited = start_step, None, 0.0
-        self._watches = (Collapse(), Starving())
-        self._writer = self._progress = self._heartbeat = None
+        self._batch_size = batch_size
+        self._total_steps = total_steps
+        self._steps_per_epoch = steps_per_epoch
+        self._schedules = schedules
+        self._pending: _Pending | None = None
+        self._last_step = start_step
+        self._last_waited = 0.0
+        self._last_time = 0.0
+        self._output: _Output | None = None
         if not silent:
-            self._writer = Writer(workdir, start_step=start_step, tensorboard=tensorboard)
-            self._progress = Progress(total_steps, start_step=start_step)
-            self._heartbeat = Heartbeat(self._progress.tell, step=start_step)
+            self._output = _Output(
+                workdir, total_steps=total_steps, start_step=start_step, tensorboard=tensorboard
+            )
 
     def __enter__(self) -> Self:
-        self._time = time.monotonic()
-        if self._progress is not None:
-            self._progress.__enter__()
-            self._heartbeat.__enter__()
+        self._last_time = time.monotonic()
+        if self._output is not None:
+            self._output.__enter__()
         return self
 
     def __exit__(self, kind, *exception) -> None:
@@ -57,62 +70,113 @@ class Log:
             if kind is None:
                 self.flush()
         finally:
-            if self._writer is not None:
-                self._heartbeat.__exit__(kind, *exception)
-                self._progress.__exit__(kind, *exception)
-                self._writer.__exit__(kind, *exception)
+            if self._output is not None:
+                self._output.__exit__(kind, *exception)
 
     def __call__(self, step: int, metrics: dict[str, jax.Array], *, waited: float) -> None:
-        """Keeps a step's metrics, still being computed, and tells of those kept before."""
+        """Stores the metrics of this step, and reports the metrics of the previous call.
+
+        Args:
+            step: Number of the step.
+            metrics: Scalars by name; the devices may still compute them.
+            waited: Seconds that the devices were idle, waiting for data, since the run began.
+        """
         self.flush()
-        self._pending = step, metrics, waited
+        self._pending = _Pending(step, metrics, waited)
 
     def flush(self) -> None:
-        """Tells of the step kept."""
+        """Waits for the stored metrics to be computed, and reports them, if there are any."""
         if self._pending is None:
             return
-        (step, metrics, waited), self._pending = self._pending, None
+        step, metrics, waited = self._pending
+        self._pending = None
+        # The conversion waits for the devices, so the time is read after it.
         values = {name: float(value) for name, value in metrics.items()}
         now = time.monotonic()
-        elapsed, steps = now - self._time, step - self._last
+        elapsed = now - self._last_time
+        steps = step - self._last_step
         values |= {
             "epoch": step / self._steps_per_epoch,
-            **{name: float(value(step - 1)) for name, value in self._schedules.items()},
+            **{name: float(schedule(step - 1)) for name, schedule in self._schedules.items()},
             "images_per_second": self._batch_size * steps / elapsed,
-            "data_wait": (waited - self._waited) / elapsed,
+            "data_wait": (waited - self._last_waited) / elapsed,
             **_host_memory(),
         }
-        self._time, self._last, self._waited = now, step, waited
-        if self._writer is not None:
-            self._tell(step, values, seconds_left=(self._total - step) * elapsed / steps)
+        self._last_time = now
+        self._last_step = step
+        self._last_waited = waited
+        if self._output is not None:
+            seconds_left = (self._total_steps - step) * elapsed / steps
+            self._output.report(step, values, seconds_left=seconds_left)
 
     def at(self, step: int) -> None:
-        """The step that the devices are at, for the line that tells that the run still goes on."""
-        if self._heartbeat is not None:
-            self._heartbeat.step = step
+        """Sets the current step, which the heartbeat prints during a long silence.
+
+        Args:
+            step: Number of the current step.
+        """
+        if self._output is not None:
+            self._output.heartbeat.step = step
 
     def alert(self, text: str) -> None:
-        """Prints a warning."""
-        if self._progress is not None:
-            self._progress.warn(text)
-            self._heartbeat.reset()
+        """Prints a warning, unless the log is silent.
 
-    def _tell(self, step, values, *, seconds_left):
+        Args:
+            text: The warning.
+        """
+        if self._output is not None:
+            self._output.progress.warn(text)
+            self._output.heartbeat.reset()
+
+
+class _Pending(NamedTuple):
+    """The stored metrics of a step; see Log.__call__."""
+
+    step: int
+    metrics: dict[str, jax.Array]
+    waited: float
+
+
+class _Output:
+    """The metrics file and the screen output of the one process that is not silent."""
+
+    def __init__(self, workdir: Path, *, total_steps: int, start_step: int, tensorboard: bool):
+        self.writer = Writer(workdir, start_step=start_step, tensorboard=tensorboard)
+        self.progress = Progress(total_steps, start_step=start_step)
+        self.heartbeat = Heartbeat(self.progress.print_line, step=start_step)
+        self._alerts = (Collapse(), Starving())
+
+    def __enter__(self) -> Self:
+        self.progress.__enter__()
+        self.heartbeat.__enter__()
+        return self
+
+    def __exit__(self, *exception) -> None:
+        # The heartbeat ends first because it prints through the progress display.
+        self.heartbeat.__exit__(*exception)
+        self.progress.__exit__(*exception)
+        self.writer.__exit__(*exception)
+
+    def report(self, step: int, values: dict[str, float], *, seconds_left: float) -> None:
         try:
-            self._writer.write(step, values)
-        except OSError as error:
-            self._progress.warn(f"no metrics of step {step} on disk: {error.strerror}.")
-        self._heartbeat.reset()
-        self._progress.show(step, {**values, "seconds_left": seconds_left})
-        for watch in self._watches:
-            if warning := watch(step, values):
-                self._progress.warn(warning)
+            self.writer.write(step, values)
+        except OSError as error:  # often a full disk, which must not end a long run
+            self.progress.warn(
+                f"the metrics of step {step} were not written to disk: {error.strerror}. "
+                "Training continues."
+            )
+        self.heartbeat.reset()
+        self.progress.show(step, {**values, "seconds_left": seconds_left})
+        for alert in self._alerts:
+            if warning := alert(step, values):
+                self.progress.warn(warning)
 
 
 def _host_memory() -> dict[str, float]:
-    """What this process holds of the host's memory now, in GiB, where the system tells."""
+    """Returns the host memory that this process uses, in GiB, if the system reports it."""
     try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        statistics = Path("/proc/self/statm").read_text(encoding="ascii")
     except OSError:  # not Linux
         return {}
-    return {"host_gib": pages * os.sysconf("SC_PAGE_SIZE") / 2**30}
+    _, resident_pages, *_ = statistics.split()
+    return {"host_gib": int(resident_pages) * os.sysconf("SC_PAGE_SIZE") / 2**30}

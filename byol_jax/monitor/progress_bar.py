@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, a line at each report elsewhere."""
+"""The progress of training: a bar on a terminal, and one line per report elsewhere."""
 
 from typing import Self
 
@@ -10,13 +10,19 @@ _SHOWN = ("loss", "spread", "probe_accuracy", "data_wait")
 
 
 class Progress:
-    """A context manager; `show` moves the bar, or prints a line where output is not a terminal."""
+    """A context manager that shows the step, speed, main metrics and remaining time of training.
+
+    Args:
+        total_steps: Number of the last step.
+        start_step: Step from which the run resumes; 0 for a new run.
+        console: Console to print to; standard output by default.
+    """
 
     def __init__(
         self, total_steps: int, *, start_step: int = 0, console: rich.console.Console | None = None
     ):
         self._console = console or rich.console.Console()
-        self._total = total_steps
+        self._total_steps = total_steps
         self._bar = rich.progress.Progress(
             rich.progress.BarColumn(),
             rich.progress.MofNCompleteColumn(),
@@ -35,22 +41,36 @@ class Progress:
         self._bar.stop()
 
     def show(self, step: int, metrics: dict[str, float]) -> None:
-        """Shows images/s, loss, spread and the time left; metrics has `images_per_second`."""
+        """Moves the bar to a step, or prints a line if the output is not a terminal.
+
+        Args:
+            step: Number of the step.
+            metrics: Values by name. `images_per_second` and `seconds_left` are required; the loss,
+                the spread, the probe's accuracy and the data wait are shown if they exist.
+        """
         speed = metrics["images_per_second"]
         parts = [f"{speed:,.0f} images/s"]
         parts += [f"{name} {metrics[name]:.3f}" for name in _SHOWN if name in metrics]
         text = "  ".join(parts)
         self._bar.update(self._task, completed=step, description=text)
         if not self._console.is_terminal:
-            left = metrics["seconds_left"]
-            line = f"step {step}/{self._total}  {text}  {left / 60:.1f} min left"
+            minutes_left = metrics["seconds_left"] / 60
+            line = f"step {step}/{self._total_steps}  {text}  {minutes_left:.1f} min left"
             self._console.print(line, highlight=False, soft_wrap=True)
 
-    def tell(self, text: str) -> None:
-        """Prints a line above the bar."""
+    def print_line(self, text: str) -> None:
+        """Prints a line above the bar.
+
+        Args:
+            text: The line, printed without markup.
+        """
         self._console.print(text, highlight=False, soft_wrap=True, markup=False)
 
     def warn(self, text: str) -> None:
-        """Prints a warning above the bar."""
-        told = rich.text.Text.assemble(("warning:", "yellow"), f" {text}")
-        self._console.print(told, highlight=False, soft_wrap=True)
+        """Prints a warning above the bar.
+
+        Args:
+            text: The warning, printed after "warning:" and without markup.
+        """
+        line = rich.text.Text.assemble(("warning:", "yellow"), f" {text}")
+        self._console.print(line, highlight=False, soft_wrap=True)

@@ -1,8 +1,8 @@
-"""What a run is about to do, before it does it."""
+"""The summary that a run prints before it starts."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-import chex
 import jax
 import rich.console
 import rich.table
@@ -15,28 +15,55 @@ def show(
     *,
     console: rich.console.Console | None = None,
 ) -> None:
-    """Prints the facts as a table of two columns, and below it each warning on its own."""
+    """Prints facts as a table with two columns, followed by one line for each warning.
+
+    Args:
+        facts: Texts by name, in the order of the rows.
+        warnings: Texts, printed after "warning:".
+        console: Console to print to; standard output by default.
+    """
     console = console or rich.console.Console()
     table = rich.table.Table(show_header=False, box=None)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, text in facts.items():
-        table.add_row(name, rich.text.Text(text))  # as it is: a path may hold [brackets]
+        # A Text is printed without markup: a path may contain [brackets].
+        table.add_row(name, rich.text.Text(text))
     console.print(table)
     for warning in warnings:
-        told = rich.text.Text.assemble(("warning:", "yellow"), f" {warning}")
-        console.print(told, highlight=False)
+        line = rich.text.Text.assemble(("warning:", "yellow"), f" {warning}")
+        console.print(line, highlight=False)
 
 
-def leaves_text(params: chex.ArrayTree, mask: chex.ArrayTree) -> str:
-    """Which arrays of params the mask is True at, counted, and the names of the others."""
+def leaves_text(params: Any, mask: Any) -> str:
+    """Describes in words which parameters a mask includes and which it excludes.
+
+    Args:
+        params: Nested dictionaries of arrays.
+        mask: The same structure with booleans as leaves; True includes an array.
+
+    Returns:
+        The numbers of included and excluded arrays and parameters, and the names of the excluded
+        arrays, such as "21 arrays with 9,000 parameters; excluded: 20 arrays with 64 parameters
+        (bias, scale)".
+    """
     paths, _ = jax.tree_util.tree_flatten_with_path(params)
-    chosen, left = [], []
-    for (path, leaf), inside in zip(paths, jax.tree.leaves(mask), strict=True):
-        (chosen if inside else left).append((path[-1].key, leaf.size))
+    included_sizes = []
+    excluded_sizes = []
+    excluded_names = set()
+    for (path, leaf), is_included in zip(paths, jax.tree.leaves(mask), strict=True):
+        if is_included:
+            included_sizes.append(leaf.size)
+        else:
+            excluded_sizes.append(leaf.size)
+            excluded_names.add(path[-1].key)
+    text = _count(included_sizes)
+    if excluded_sizes:
+        names = ", ".join(sorted(excluded_names))
+        text += f"; excluded: {_count(excluded_sizes)} ({names})"
+    return text
 
-    def count(leaves):
-        return f"{len(leaves)} arrays, {sum(size for _, size in leaves):,} numbers"
 
-    names = ", ".join(sorted({name for name, _ in left}))
-    return count(chosen) + (f"; not: {count(left)} ({names})" if left else "")
+def _count(sizes: list[int]) -> str:
+    arrays = "array" if len(sizes) == 1 else "arrays"
+    return f"{len(sizes)} {arrays} with {sum(sizes):,} parameters"

@@ -1,4 +1,4 @@
-"""Encoders and heads, each a Network(init, apply) of pure functions."""
+"""Encoders, heads and normalization layers. Each network is a pair of pure functions."""
 
 from byol_jax.networks.context import row_context
 from byol_jax.networks.heads import mlp

@@ -1,9 +1,9 @@
-"""A convolution whose gradients XLA:CPU computes as fast as the convolution itself.
+"""A convolution whose gradients are fast on CPUs.
 
-XLA makes a gradient a convolution of unusual layout. On a CPU it then transposes the operands, and
-computes them anew meanwhile, all that can be fused, along strides that miss every cache; within a
-loop it does not even transpose, and takes a hundred times as long. Here both gradients come in the
-usual layout, and the kernel's in parts of the batch that fit the cache. Elsewhere XLA has its way.
+XLA expresses a gradient as a convolution with an unusual memory layout. On a CPU it transposes the
+operands first, with many cache misses; inside a loop it does not transpose them, and the gradient
+takes a hundred times as long. Here both gradients use the usual layout, and the kernel gradient is
+summed over parts of the batch that fit into the cache. On other devices XLA's gradients are used.
 """
 
 import functools
@@ -14,8 +14,10 @@ import jax.numpy as jnp
 
 from byol_jax import errors
 
-PART = 2**20  # numbers of the images that are taken at a time, 4 MiB: twice and half are slower
-LEAST = 8  # images; they stand where channels do, and few of these are slow
+# Numbers in a part of the images, 4 MiB; twice or half as many are slower.
+PART = 2**20
+# Fewest images in a part. Images take the place of channels, and few channels are slow.
+LEAST = 8
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
@@ -31,19 +33,35 @@ def convolve(
     feature_group_count: int = 1,
     dimension_numbers: jax.lax.ConvDimensionNumbers | None = None,
 ) -> jax.Array:
-    """Images [B, H, W, C] and a kernel [h, w, C, F] to [B, H', W', F]; for flax's Conv.
+    """Convolves images with a kernel, for the argument `conv_general_dilated` of flax's Conv.
 
-    The arguments are those that it passes. Raises ValueError for dilations and groups.
+    Args:
+        images: Images [B, H, W, C].
+        kernel: Kernel [h, w, C, F].
+        strides: Strides of height and width.
+        padding: "SAME", "VALID", or pairs of padding for height and width.
+        precision: Precision of the products.
+        lhs_dilation: Must be (1, 1).
+        rhs_dilation: Must be (1, 1).
+        feature_group_count: Must be 1.
+        dimension_numbers: Ignored; channels are always last.
+
+    Returns:
+        Images [B, H', W', F].
+
+    Raises:
+        UserError: There are dilations or groups.
     """
-    del dimension_numbers  # of images with channels last, always
+    del dimension_numbers
     if feature_group_count != 1 or (*lhs_dilation, *rhs_dilation) != (1, 1, 1, 1):
+        dilations = (*lhs_dilation, *rhs_dilation)
         raise errors.UserError(
-            f"convolve has no dilations {(*lhs_dilation, *rhs_dilation)} and no groups "
-            f"({feature_group_count}); use jax.lax.conv_general_dilated for these."
+            f"convolve supports neither dilations {dilations} nor groups ({feature_group_count}); "
+            "use jax.lax.conv_general_dilated instead."
         )
-    sides, window = images.shape[1:3], kernel.shape[:2]
     if isinstance(padding, str):
-        padding = jax.lax.padtype_to_pads(sides, window, strides, padding)
+        sides = images.shape[1:3]
+        padding = jax.lax.padtype_to_pads(sides, kernel.shape[:2], strides, padding)
     return _convolve(images, kernel, tuple(strides), tuple(map(tuple, padding)), precision)
 
 
@@ -63,14 +81,15 @@ def _forward(images, kernel, strides, padding, precision):
 
 
 def _backward(strides, padding, precision, operands, cotangent):
-    how = {"strides": strides, "padding": padding, "precision": precision}
+    settings = {"strides": strides, "padding": padding, "precision": precision}
 
     def by_xla(images, kernel, cotangent):
-        return jax.vjp(lambda *each: _plain(*each, **how), images, kernel)[1](cotangent)
+        _, pullback = jax.vjp(functools.partial(_plain, **settings), images, kernel)
+        return pullback(cotangent)
 
     def by_parts(images, kernel, cotangent):
-        of_kernel = _kernel_gradient(images, kernel, cotangent, **how)
-        return _image_gradient(images, kernel, cotangent, **how), of_kernel
+        kernel_gradient = _kernel_gradient(images, kernel, cotangent, **settings)
+        return _image_gradient(images, kernel, cotangent, **settings), kernel_gradient
 
     return jax.lax.platform_dependent(*operands, cotangent, cpu=by_parts, default=by_xla)
 
@@ -79,60 +98,67 @@ _convolve.defvjp(_forward, _backward)
 
 
 def _image_gradient(images, kernel, cotangent, *, strides, padding, precision):
-    """The convolution of the cotangent with the turned kernel: of the taps that meet a phase.
+    """Computes the gradient with respect to the images, separately for each phase of the strides.
 
-    A phase is every stride-th row and column of the images, from the same first one.
+    A phase consists of every stride-th row and column of the images. Its gradient is the
+    convolution of the cotangent with the rotated kernel, restricted to the taps that reach the
+    phase.
     """
-    batch, sides, channels = len(images), images.shape[1:3], images.shape[3]
+    batch, height, width, channels = images.shape
+    sides = (height, width)
     sizes = [-(-side // stride) for side, stride in zip(sides, strides, strict=True)]
 
-    def of_phase(*phase):
-        window, pads = [], []
+    def phase_gradient(*phase):
+        window = []
+        pads = []
         for d in range(2):
             first = (phase[d] + padding[d][0]) % strides[d]
             taps = slice(first, None, strides[d])
             count = len(range(*taps.indices(kernel.shape[d])))
-            ahead = (phase[d] + padding[d][0]) // strides[d]
+            offset = (phase[d] + padding[d][0]) // strides[d]
             window.append(taps)
-            pads.append((count - 1 - ahead, sizes[d] + ahead - cotangent.shape[1 + d]))
+            pads.append((count - 1 - offset, sizes[d] + offset - cotangent.shape[1 + d]))
             if not count:
                 return jnp.zeros((batch, *sizes, channels), cotangent.dtype)
-        turned = jnp.swapaxes(kernel[*window][::-1, ::-1], 2, 3)
-        return _plain(cotangent, turned, (1, 1), pads, precision=precision)
+        rotated = jnp.swapaxes(kernel[*window][::-1, ::-1], 2, 3)
+        return _plain(cotangent, rotated, (1, 1), pads, precision=precision)
 
-    rows = [jnp.stack([of_phase(p, q) for q in range(strides[1])], 3) for p in range(strides[0])]
-    whole = jnp.stack(rows, 2)  # [B, H / strides, stride, W / stride, stride, C]
-    whole = whole.reshape(batch, sizes[0] * strides[0], sizes[1] * strides[1], channels)
-    return whole[:, : sides[0], : sides[1]]
+    rows = [
+        jnp.stack([phase_gradient(p, q) for q in range(strides[1])], 3) for p in range(strides[0])
+    ]
+    phases = jnp.stack(rows, 2)  # [B, H / stride, stride, W / stride, stride, C]
+    padded = phases.reshape(batch, sizes[0] * strides[0], sizes[1] * strides[1], channels)
+    return padded[:, :height, :width]
 
 
 def _kernel_gradient(images, kernel, cotangent, *, strides, padding, precision):
-    """The convolution of channels as if they were images with the cotangent as their kernel."""
+    """Computes the gradient of the kernel, as a convolution that sums over the images."""
     used = [
         length + (out - 1) * stride - low
         for length, out, stride, (low, _) in zip(
             kernel.shape[:2], cotangent.shape[1:3], strides, padding, strict=True
         )
     ]
-    images = images[:, : used[0], : used[1]]  # a stride may leave out the last
+    images = images[:, : used[0], : used[1]]  # the last rows and columns may not be reached
     pads = [
         (low, n - side) for n, side, (low, _) in zip(used, images.shape[1:3], padding, strict=True)
     ]
 
     def add(total, part):
-        some, cotangents = part
-        channels, window = some.transpose(3, 1, 2, 0), cotangents.transpose(1, 2, 0, 3)
-        found = _plain(channels, window, (1, 1), pads, rhs_dilation=strides, precision=precision)
-        return total + found.astype(total.dtype), None
+        image_part, cotangent_part = part
+        channels = image_part.transpose(3, 1, 2, 0)
+        window = cotangent_part.transpose(1, 2, 0, 3)
+        gradient = _plain(channels, window, (1, 1), pads, rhs_dilation=strides, precision=precision)
+        return total + gradient.astype(total.dtype), None
 
     total = jnp.zeros((kernel.shape[2], *kernel.shape[:2], kernel.shape[3]), jnp.float32)
     size = min(max(PART // images[0].size, LEAST), len(images))
-    total, _ = jax.lax.scan(add, total, (_parts(images, size), _parts(cotangent, size)))
+    total, _ = jax.lax.scan(add, total, (_split(images, size), _split(cotangent, size)))
     return total.transpose(1, 2, 0, 3).astype(kernel.dtype)
 
 
-def _parts(x, size):
-    """[B, ...] as [parts, size, ...], with zeros at the end, which add nothing to a sum."""
+def _split(x, size):
+    """Splits [B, ...] into [parts, size, ...], padded with zeros, which do not change a sum."""
     missing = -len(x) % size
     if missing:
         x = jnp.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1))

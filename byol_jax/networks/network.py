@@ -1,10 +1,8 @@
-"""The seam between networks and the rest: two pure functions, whatever library made them."""
+"""A network as two pure functions, whichever library defines it."""
 
 import functools
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -12,19 +10,63 @@ import jax.numpy as jnp
 from byol_jax import augment, errors
 
 
+class Init(Protocol):
+    """A function that initializes a network."""
+
+    def __call__(self, key: jax.Array, x: jax.Array) -> tuple[Any, Any]:
+        """Draws the parameters and creates the batch-norm statistics.
+
+        Args:
+            key: PRNG key.
+            x: An example batch [B, ...]; only its shape and dtype matter.
+
+        Returns:
+            Two pytrees: params, which the optimizer updates, and stats, which it does not.
+        """
+        ...
+
+
+class Apply(Protocol):
+    """A function that computes the outputs of a network."""
+
+    def __call__(self, params: Any, stats: Any, x: jax.Array, *, train: bool) -> tuple[Any, Any]:
+        """Computes the outputs of a network for a batch.
+
+        Args:
+            params: Parameters, a pytree from `Init`.
+            stats: Batch-norm statistics, a pytree from `Init` or from the previous call.
+            x: Batch [B, ...].
+            train: True normalizes by the batch's own statistics and updates `stats`; False
+                normalizes by `stats`.
+
+        Returns:
+            The outputs [B, ...] and the updated stats.
+        """
+        ...
+
+
 class Network(NamedTuple):
     """A network as two pure functions.
 
-    init(key, x)                          -> (params, stats)
-    apply(params, stats, x, *, train)     -> (y, stats)   train: normalize by the batch
+    Attributes:
+        init: Draws the parameters; see `Init`.
+        apply: Computes the outputs; see `Apply`.
     """
 
-    init: Callable
-    apply: Callable
+    init: Init
+    apply: Apply
 
 
 def from_linen(module: nn.Module) -> Network:
-    """Adapts a flax.linen module whose call is module(x, train=bool) and that draws nothing."""
+    """Converts a flax.linen module to a network.
+
+    Args:
+        module: A module that is called as module(x, train=bool) and draws no random numbers, such
+            as dropout. Its only mutable collection is "batch_stats".
+
+    Returns:
+        The network.
+    """
 
     def init(key, x):
         variables = module.init(key, x, train=False)
@@ -34,34 +76,42 @@ def from_linen(module: nn.Module) -> Network:
         variables = {"params": params, "batch_stats": stats}
         if not train:
             return module.apply(variables, x, train=False), stats
-        y, moved = module.apply(variables, x, train=True, mutable=["batch_stats"])
-        return y, moved.get("batch_stats", {})
+        y, updated = module.apply(variables, x, train=True, mutable=["batch_stats"])
+        return y, updated.get("batch_stats", {})
 
     return Network(init, apply)
 
 
-def starting_from(network: Network, params: chex.ArrayTree, stats: chex.ArrayTree) -> Network:
-    """The same network, whose `init` gives these arrays, whatever its key.
+def starting_from(network: Network, params: Any, stats: Any) -> Network:
+    """Returns a network that starts from given weights instead of random ones.
 
-    Its init raises ValueError, naming the first array, where they are of another network.
+    Args:
+        network: The network.
+        params: Its initial parameters.
+        stats: Its initial batch-norm statistics.
+
+    Returns:
+        The network. Its init ignores the key and raises UserError if the weights do not fit.
     """
 
     def init(key, x):
-        want, got = _kinds(jax.eval_shape(network.init, key, x)), _kinds((params, stats))
-        for path in sorted(want.keys() | got.keys()):
-            if want.get(path) != got.get(path):
+        expected = _describe(jax.eval_shape(network.init, key, x))
+        actual = _describe((params, stats))
+        for path in sorted(expected.keys() | actual.keys()):
+            weight = actual.get(path, "missing")
+            needed = expected.get(path, "no such array")
+            if path not in expected or weight != needed:
                 raise errors.UserError(
-                    f"the weights to start from are another network's: {path} is "
-                    f"{got.get(path, 'missing')}, wanted {want.get(path, 'none')}; choose the "
-                    "network that they are of."
+                    f"the weights belong to another network: {path} is {weight}, but this network "
+                    f"has {needed}. Choose the network that the weights belong to."
                 )
         return jax.tree.map(jnp.asarray, (params, stats))
 
     return Network(init, network.apply)
 
 
-def _kinds(trees) -> dict[str, str]:
-    """{path: type and shape} of params and stats, which have no path in common."""
+def _describe(trees) -> dict[str, str]:
+    """Returns the dtype and shape of each array in params and stats, by its path."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(trees)
     return {
         jax.tree_util.keystr(path[1:], simple=True, separator="/"): f"{x.dtype} {list(x.shape)}"
@@ -70,17 +120,25 @@ def _kinds(trees) -> dict[str, str]:
 
 
 def patchwise(encoder: Network, *, size: int, stride: int) -> Network:
-    """The encoder on every patch of images [B, H, W, C], as augment.patches cuts them: [B, G, G', F].
+    """Returns a network that applies an encoder to every patch of an image.
 
-    Its params and stats are the encoder's own. Raises ValueError for images smaller than a patch.
+    Args:
+        encoder: Network from patches [B, size, size, C] to features [B, F].
+        size: Side of a patch in pixels.
+        stride: Distance between neighboring patches in pixels.
+
+    Returns:
+        A network from images [B, H, W, C] to features [B, G, G', F] of a grid of patches, as cut by
+        augment.patches. Its parameters and statistics are those of the encoder. It raises UserError
+        for images that are smaller than a patch.
     """
     cut = jax.vmap(functools.partial(augment.patches, size=size, stride=stride))
 
-    def init(key, images):
-        return encoder.init(key, cut(images)[:, 0, 0])
+    def init(key, x):
+        return encoder.init(key, cut(x)[:, 0, 0])
 
-    def apply(params, stats, images, *, train):
-        patches = cut(images)  # [B, G, G, size, size, C]
+    def apply(params, stats, x, *, train):
+        patches = cut(x)  # [B, G, G, size, size, C]
         flat = patches.reshape(-1, *patches.shape[3:])
         features, stats = encoder.apply(params, stats, flat, train=train)
         return features.reshape(*patches.shape[:3], -1), stats

@@ -1,4 +1,6 @@
-"""Normalization: by the batch of all devices, of one, or of groups on one; or by the channels."""
+"""Normalization layers: batch norm, synchronized or in groups, and layer norm."""
+
+from typing import Any, Protocol
 
 import flax.linen as nn
 import jax
@@ -8,14 +10,46 @@ from jax.ad_checkpoint import checkpoint_name
 from byol_jax import collectives, errors
 
 
-class BatchNorm(nn.Module):
-    """Normalizes x [B, ..., C] by the mean and variance of each channel.
+class MakeNorm(Protocol):
+    """A function that creates a normalization layer, such as BatchNorm or a partial of it."""
 
-    axis_name: synchronise over these devices; None normalizes each device by itself.
-    groups: split a device's batch into so many consecutive parts, each normalized by itself; with
-        MoCo's shuffle one device then stands for several (He et al. 2020, section 3.3).
-    decay: how much of the old running statistics stays; every paper here uses 0.9.
-    unbiased: keep n / (n - 1) times the variance in the running statistics, as PyTorch does.
+    def __call__(
+        self,
+        *,
+        use_scale: bool = True,
+        use_bias: bool = True,
+        scale_init: nn.initializers.Initializer = nn.initializers.ones,
+        name: str | None = None,
+    ) -> Any:
+        """Creates a layer, which is called as layer(x, train=bool).
+
+        Args:
+            use_scale: Learn a scale per channel.
+            use_bias: Learn a bias per channel.
+            scale_init: Initializer of the scale.
+            name: Name of the flax module.
+
+        Returns:
+            A flax module.
+        """
+        ...
+
+
+class BatchNorm(nn.Module):
+    """Batch norm: normalizes [B, ..., C] by the mean and the variance of each channel.
+
+    Attributes:
+        axis_name: Mapped device axis over which the statistics are averaged; None uses the batch of
+            each device separately.
+        groups: Number of consecutive parts into which a device's batch is split; each part is
+            normalized separately. With MoCo's shuffle, a device with groups behaves like several
+            devices (He et al. 2020, section 3.3).
+        decay: Weight of the old running statistics, in [0, 1]; all papers here use 0.9.
+        eps: Added to the variance.
+        use_scale: Learn a scale per channel.
+        use_bias: Learn a bias per channel.
+        scale_init: Initializer of the scale.
+        unbiased: Multiply the variance in the running statistics by n / (n - 1), as PyTorch does.
     """
 
     axis_name: str | None = None
@@ -29,6 +63,15 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Normalizes a batch.
+
+        Args:
+            x: Batch [B, ..., C].
+            train: True normalizes by the batch, False by the running statistics.
+
+        Returns:
+            The normalized batch, of the shape and dtype of x.
+        """
         channels = (x.shape[-1],)
         mean = self.variable("batch_stats", "mean", jnp.zeros, channels)
         var = self.variable("batch_stats", "var", jnp.ones, channels)
@@ -40,26 +83,29 @@ class BatchNorm(nn.Module):
         batch_mean, batch_var = self._moments(split)  # [G, C] each
         if not self.is_initializing():
             count = split[0, ..., 0].size * collectives.axis_size(self.axis_name)
-            seen = batch_var * (count / (count - 1)) if self.unbiased else batch_var
+            running_var = batch_var * (count / (count - 1)) if self.unbiased else batch_var
             mean.value = self._running(mean.value, batch_mean)
-            var.value = self._running(var.value, seen)
+            var.value = self._running(var.value, running_var)
         shape = (self.groups,) + (1,) * (x.ndim - 1) + channels
-        batch_mean, batch_var = batch_mean.reshape(shape), batch_var.reshape(shape)
+        batch_mean = batch_mean.reshape(shape)
+        batch_var = batch_var.reshape(shape)
         return _affine(split, batch_mean, batch_var, scale, bias, self.eps).reshape(x.shape)
 
     def _moments(self, split: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """In float32: of bfloat16 numbers in one pass, of float32, which have the digits, in two."""
-        axes, mean_of = tuple(range(1, split.ndim - 1)), self._mean_of
+        """Returns the mean and the variance of each group, [G, C] float32."""
+        axes = tuple(range(1, split.ndim - 1))
         x = split.astype(jnp.float32)
         if split.dtype == jnp.bfloat16:
-            mean, mean_square = mean_of(jnp.stack([jnp.mean(x, axes), jnp.mean(x * x, axes)]))
-            return mean, jnp.maximum(mean_square - mean * mean, 0.0)  # it may round below
-        mean = mean_of(jnp.mean(x, axes))
-        centred = x - mean.reshape(self.groups, *(1,) * len(axes), -1)
-        return mean, mean_of(jnp.mean(centred * centred, axes))
+            # One pass over the data: float32 sums are exact enough for the digits of bfloat16.
+            moments = jnp.stack([jnp.mean(x, axes), jnp.mean(x * x, axes)])
+            mean, mean_square = self._average(moments)
+            return mean, jnp.maximum(mean_square - mean * mean, 0.0)  # rounding may give below 0
+        mean = self._average(jnp.mean(x, axes))
+        centered = x - mean.reshape(self.groups, *(1,) * len(axes), -1)
+        return mean, self._average(jnp.mean(centered * centered, axes))
 
-    def _mean_of(self, moments: jax.Array) -> jax.Array:
-        """Over the devices; under the name by which remat keeps it."""
+    def _average(self, moments: jax.Array) -> jax.Array:
+        """Averages moments over the devices, and names the result so that remat can save it."""
         return checkpoint_name(collectives.pmean(moments, self.axis_name), "moments")
 
     def _running(self, old: jax.Array, batch: jax.Array) -> jax.Array:
@@ -67,9 +113,15 @@ class BatchNorm(nn.Module):
 
 
 class LayerNorm(nn.Module):
-    """Normalizes x [B, ..., C] over the channels of each position: no example meets another.
+    """Layer norm: normalizes [B, ..., C] over the channels of each position.
 
-    For methods that must not see the batch, such as CPC, in the place of BatchNorm.
+    It replaces batch norm in methods whose networks must not see other examples, such as CPC.
+
+    Attributes:
+        eps: Added to the variance.
+        use_scale: Learn a scale per channel.
+        use_bias: Learn a bias per channel.
+        scale_init: Initializer of the scale.
     """
 
     eps: float = 1e-5
@@ -79,6 +131,15 @@ class LayerNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Normalizes a batch.
+
+        Args:
+            x: Batch [B, ..., C].
+            train: True normalizes by the batch, False by the running statistics.
+
+        Returns:
+            The normalized batch, of the shape and dtype of x.
+        """
         del train
         norm = nn.LayerNorm(
             epsilon=self.eps,
@@ -108,5 +169,6 @@ def _affine(x, mean, var, scale, bias, eps) -> jax.Array:
     if bias is not None:
         offset = offset + bias.reshape((1,) * (var.ndim - 1) + bias.shape)
     pad = (1,) * (x.ndim - factor.ndim)
-    factor, offset = factor.reshape(pad + factor.shape), offset.reshape(pad + offset.shape)
-    return (x.astype(jnp.float32) * factor + offset).astype(x.dtype)  # bfloat16 rounds once
+    factor = factor.reshape(pad + factor.shape)
+    offset = offset.reshape(pad + offset.shape)
+    return (x.astype(jnp.float32) * factor + offset).astype(x.dtype)  # rounds to bfloat16 once

@@ -1,11 +1,11 @@
-"""Residual networks, version 1 (He et al. 2015), in every form that the papers here use.
+"""Residual networks, version 1 (He et al. 2015), in the variants of self-supervised papers.
 
-The stride of a bottleneck is on its 3x3 convolution. Three paddings exist because weights trained
-with one are wrong with another: they differ wherever the stride is 2.
+A bottleneck block has its stride in the 3x3 convolution. The frameworks pad differently in layers
+of stride 2; weights that were trained with one padding are wrong with another.
 """
 
 import functools
-from collections.abc import Callable
+from typing import Any, Protocol
 
 import flax.linen as nn
 import jax
@@ -17,7 +17,7 @@ from byol_jax.networks import convolution, network, norm
 
 PADDINGS = ("same", "torch", "fixed")
 STEMS = ("imagenet", "cifar", "strided")
-REMATS = {  # what the backward pass does not compute anew, beside what enters a block
+REMATS = {  # the intermediate results that the backward pass reads instead of recomputing
     "elementwise": ("convolution", "moments"),
     "blocks": ("moments",),
 }
@@ -25,21 +25,60 @@ REMATS = {  # what the backward pass does not compute anew, beside what enters a
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
+class MakeConv(Protocol):
+    """A function that creates a convolution."""
+
+    def __call__(self, features: int, size: int, stride: int, *, name: str) -> Any:
+        """Creates a convolution, a function of [B, H, W, C].
+
+        Args:
+            features: Number of output channels.
+            size: Side of the kernel.
+            stride: Stride of height and width.
+            name: Name of the flax module.
+
+        Returns:
+            The convolution.
+        """
+        ...
+
+
 class Block(nn.Module):
-    """Two 3x3 convolutions, or 1x1, 3x3 and four times wider 1x1, beside a shortcut."""
+    """A residual block: a shortcut plus two 3x3 convolutions, or a bottleneck of 1x1, 3x3 and 1x1.
+
+    Attributes:
+        width: Number of channels; a bottleneck has four times as many outputs.
+        inner_width: Channels of a bottleneck's 3x3 convolution.
+        stride: Stride of the block.
+        bottleneck: Use the bottleneck form.
+        conv: Creates the convolutions.
+        batch_norm: Creates the normalization layers.
+        last_scale: Initializer of the last normalization's scale.
+        always_project: Use a convolution in the shortcut even if the shapes are equal.
+    """
 
     width: int
     inner_width: int
     stride: int
     bottleneck: bool
-    conv: Callable
-    batch_norm: Callable
+    conv: MakeConv
+    batch_norm: norm.MakeNorm
     last_scale: nn.initializers.Initializer
     always_project: bool
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        width, stride = self.width, self.stride
+        """Computes the outputs of the block.
+
+        Args:
+            x: Input [B, H, W, C].
+            train: True normalizes by the batch, False by the running statistics.
+
+        Returns:
+            Output [B, H / stride, W / stride, F].
+        """
+        width = self.width
+        stride = self.stride
         if self.bottleneck:
             inner = self.inner_width
             layers = [(inner, 1, 1), (inner, 3, stride), (4 * width, 1, 1)]
@@ -59,19 +98,21 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Images [B, H, W, C] to features [B, F], the mean over the last map's positions.
+    """The flax module of `resnet`: images [B, H, W, C] to features [B, F].
 
-    stages: blocks in each stage; widths: their channels, before the bottleneck's factor 4.
-    inner_width: times the channels of a bottleneck's 3x3 convolution (2: torchvision's wide nets).
-    stem: "imagenet" (7x7 / 2 and 3x3 max pool / 2), "cifar" (3x3, no pool), or "strided" (3x3 / 2,
-        no pool: small images on a CPU).
-    padding: "same" (TensorFlow, Haiku: BYOL), "torch" (symmetric: MoCo, InstDisc), or "fixed"
-        (symmetric convolutions with a SAME pool: SimCLR).
-    zero_last_scale: start every block as the identity, its last scale being 0.
-    always_project: a shortcut convolution in the first block of every stage, needed or not.
-    remat: what the backward pass computes anew instead of keeping it: None, nothing; "elementwise",
-        all but convolutions and the moments of batch norm; "blocks", all but what enters a block
-        and the moments: a third more operations, a fraction of the memory.
+    Attributes:
+        stages: Number of blocks in each stage.
+        widths: Channels of each stage.
+        bottleneck: Use bottleneck blocks.
+        inner_width: Factor of the channels of a bottleneck's 3x3 convolution.
+        stem: The first layers.
+        stem_width: Channels of the first convolution.
+        padding: Padding of the convolutions.
+        zero_last_scale: Initialize the last scale of each block with 0.
+        always_project: Use a shortcut convolution in the first block of every stage.
+        batch_norm: Creates the normalization layers.
+        remat: What the backward pass recomputes.
+        dtype: Type in which the network computes.
     """
 
     stages: tuple[int, ...]
@@ -83,14 +124,23 @@ class ResNet(nn.Module):
     padding: str
     zero_last_scale: bool
     always_project: bool
-    batch_norm: Callable
+    batch_norm: norm.MakeNorm
     remat: str | None
     dtype: jnp.dtype
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Computes the features of images.
+
+        Args:
+            x: Images [B, H, W, C].
+            train: True normalizes by the batch, False by the running statistics.
+
+        Returns:
+            Features [B, F], float32.
+        """
         conv = functools.partial(_conv, padding=self.padding, dtype=self.dtype)
-        # What is pooled is the largest array of all, and sooner made again than read.
+        # The input of the pooling is the largest array; recomputing it is faster than reading it.
         stem_remat = self.remat or ("elementwise" if self.stem == "imagenet" else None)
         x = _remat(ResNet._stem, stem_remat)(self, x.astype(self.dtype), train)
         scale = nn.initializers.zeros if self.zero_last_scale else nn.initializers.ones
@@ -115,12 +165,14 @@ class ResNet(nn.Module):
         x = conv(self.stem_width, size, stride, name="stem_conv")(x)
         x = nn.relu(self.batch_norm(name="stem_bn")(x, train=train))
         if self.stem == "imagenet":
-            pad = [(1, 1), (1, 1)] if self.padding == "torch" else "SAME"
+            pad: Any = [(1, 1), (1, 1)] if self.padding == "torch" else "SAME"
             x = nn.max_pool(x, (3, 3), (2, 2), pad)
         return x
 
 
-def _conv(features: int, size: int, stride: int, *, padding: str, dtype: jnp.dtype, name: str):
+def _conv(
+    features: int, size: int, stride: int, *, padding: str, dtype: jnp.dtype, name: str
+) -> Any:
     half = (size - 1) // 2
     module = nn.Conv(
         features,
@@ -136,12 +188,12 @@ def _conv(features: int, size: int, stride: int, *, padding: str, dtype: jnp.dty
     return lambda x: checkpoint_name(module(x), "convolution")
 
 
-def _remat(part: type | Callable, kind: str | None):
-    """A module or a method of one, of (x, train), that keeps for the backward pass what kind says."""
+def _remat(function: Any, kind: str | None) -> Any:
+    """Makes the backward pass recompute a flax module or method instead of storing its results."""
     if kind is None:
-        return part
+        return function
     policy = jax.checkpoint_policies.save_only_these_names(*REMATS[kind])
-    return nn.remat(part, policy=policy, static_argnums=(2,))
+    return nn.remat(function, policy=policy, static_argnums=(2,))
 
 
 def resnet(
@@ -156,29 +208,56 @@ def resnet(
     padding: str = "torch",
     zero_last_scale: bool = False,
     always_project: bool = False,
-    batch_norm: Callable = norm.BatchNorm,
+    batch_norm: norm.MakeNorm = norm.BatchNorm,
     remat: str | None = None,
     dtype: str = "float32",
 ) -> network.Network:
-    """A residual network; see ResNet for the arguments. `width` multiplies every channel count.
+    """Creates a ResNet from images [B, H, W, C] to features [B, F], the mean over positions.
 
-    Raises ValueError for an unknown stem, padding or remat, and for widths below 1.
+    Args:
+        stages: Number of blocks in each stage.
+        bottleneck: True uses blocks of 1x1, 3x3 and 1x1 convolutions with four times as many output
+            channels; False uses two 3x3 convolutions.
+        width: Factor of all channel counts.
+        inner_width: Factor of the channels of a bottleneck's 3x3 convolution (2 in torchvision's
+            wide ResNets).
+        widths: Channels of each stage, before the factor 4 of a bottleneck.
+        stem: "imagenet" (7x7 convolution with stride 2, 3x3 max pooling with stride 2), "cifar"
+            (3x3 convolution), or "strided" (3x3 convolution with stride 2, for small images on a
+            CPU).
+        stem_width: Channels of the first convolution.
+        padding: "same" (TensorFlow and Haiku: BYOL), "torch" (symmetric: MoCo, InstDisc), or
+            "fixed" (symmetric convolutions with SAME pooling: SimCLR).
+        zero_last_scale: True initializes the last scale of each block with 0, so that each block
+            starts as the identity.
+        always_project: True uses a shortcut convolution in the first block of every stage, even if
+            the shapes are equal.
+        batch_norm: Creates the normalization layers.
+        remat: What the backward pass recomputes to save memory: None, nothing; "elementwise",
+            everything in a block except convolutions and batch-norm moments; "blocks", each block
+            from its input, which takes a third more operations.
+        dtype: Type in which the network computes: "float32" or "bfloat16".
+
+    Returns:
+        The network; its features are float32.
+
+    Raises:
+        UserError: The stem, padding or remat is unknown, or a width is below 1.
     """
     choices = (
         ("stem", stem, STEMS),
         ("padding", padding, PADDINGS),
         ("remat", remat, (None, *REMATS)),
     )
-    for name, value, known in choices:
-        if value not in known:
-            raise errors.UserError(
-                f"unknown {name} {value!r}; choose one of {', '.join(map(str, known))}."
-            )
+    for name, value, valid in choices:
+        if value not in valid:
+            names = ", ".join(map(str, valid))
+            raise errors.UserError(f"unknown {name} {value!r}; choose one of {names}.")
     scaled = tuple(int(channels * width) for channels in widths)
     if min((*scaled, int(stem_width * width))) < 1:
         raise errors.UserError(
-            f"widths {tuple(widths)} and stem_width {stem_width}, times width {width}, must be 1 or "
-            "more channels each."
+            f"widths {tuple(widths)} and stem_width {stem_width}, multiplied by width {width}, "
+            "must each be at least 1 channel."
         )
     module = ResNet(
         stages=tuple(stages),

@@ -1,17 +1,20 @@
-"""torchvision's names and layout of a ResNet, which timm, MoCo and most others share.
+"""Converts weights between our ResNets and torchvision's, whose weight names timm and MoCo share.
 
-There a convolution's weight is [out, in, H, W] and blocks count from 0: `layer1.0.conv1.weight` is
-our `stage1_block1/conv1/kernel`. See torchvision/models/resnet.py.
+torchvision stores a convolution's weight as [out, in, H, W] and counts blocks from 0. Its
+`layer1.0.conv1.weight` is our `stage1_block1/conv1/kernel`. See torchvision/models/resnet.py.
+
+A path is the tuple of keys that leads to an array or a layer of our pytrees.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import chex
 import numpy as np
 
 from byol_jax import errors
+
+Path = tuple[str, ...]
 
 _KERNELS = {"imagenet": 7, "cifar": 3}
 _STATS = {"mean": "running_mean", "var": "running_var"}
@@ -22,24 +25,32 @@ _NAME = re.compile(
 )
 
 
-def to_torchvision(params: chex.ArrayTree, stats: chex.ArrayTree) -> dict[str, np.ndarray]:
-    """The state dict of torchvision's ResNet without its classifier, in its order.
+def to_torchvision(params: Any, stats: Any) -> dict[str, np.ndarray]:
+    """Converts the weights of a ResNet to the state dict of torchvision's ResNet.
 
-    params, stats: of an encoder that networks.resnet made, with batch norm.
+    Args:
+        params: Parameters of an encoder that networks.resnet created, with batch norm.
+        stats: Its batch-norm statistics.
 
-    Raises ValueError where they are another network's.
+    Returns:
+        The tensors by name, in torchvision's order, without the classifier.
+
+    Raises:
+        UserError: The arrays are not those of a ResNet.
     """
     architecture(params, stats)
     tensors = {}
-    for place in _layers(params):
-        node, name = _at(params, place), _theirs(place)
-        if "kernel" in node:
-            tensors[f"{name}.weight"] = _float32(node["kernel"], (3, 2, 0, 1))
+    for path in _layer_paths(params):
+        layer = _get(params, path)
+        name = _torchvision_layer(path)
+        if "kernel" in layer:
+            tensors[f"{name}.weight"] = _float32(layer["kernel"], (3, 2, 0, 1))
             continue
-        moments = _at(stats, place)
-        tensors[f"{name}.weight"] = _float32(node["scale"])
-        tensors[f"{name}.bias"] = _float32(node["bias"])
-        tensors |= {f"{name}.{theirs}": _float32(moments[ours]) for ours, theirs in _STATS.items()}
+        moments = _get(stats, path)
+        tensors[f"{name}.weight"] = _float32(layer["scale"])
+        tensors[f"{name}.bias"] = _float32(layer["bias"])
+        for leaf, tensor in _STATS.items():
+            tensors[f"{name}.{tensor}"] = _float32(moments[leaf])
         tensors[f"{name}.num_batches_tracked"] = np.zeros((), np.int64)
     return tensors
 
@@ -47,71 +58,95 @@ def to_torchvision(params: chex.ArrayTree, stats: chex.ArrayTree) -> dict[str, n
 def from_torchvision(
     tensors: Mapping[str, np.ndarray],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(params, stats), float32, of such a state dict: the inverse of to_torchvision, bit for bit.
+    """Converts the state dict of torchvision's ResNet to the weights of our ResNet.
 
-    Raises ValueError naming the tensors that are too many, too few, or of another shape, as those
-    of a ResNeXt, a deep stem or another network are; its classifier (`fc.`) is one of them.
+    This is the inverse of to_torchvision, exact to the bit.
+
+    Args:
+        tensors: Tensors by name, without the classifier (`fc.`).
+
+    Returns:
+        Parameters and batch-norm statistics, float32.
+
+    Raises:
+        UserError: Tensors are missing, unknown or of another shape, such as those of a ResNeXt, of
+            a deep stem or of a classifier. The message names them.
     """
-    params, stats, unknown = {}, {}, []
+    params = {}
+    stats = {}
+    unknown = []
     for name, x in tensors.items():
-        place = _ours(name)
-        if place is None or x.ndim not in (0, 1, 4) or x.dtype.kind not in "fiu":
+        path = _array_path(name)
+        if path is None or x.ndim not in (0, 1, 4) or x.dtype.kind not in "fiu":
             unknown.append(name)
-        elif place[-1] != "num_batches_tracked":
-            tree = stats if place[-1] in _STATS else params
+        elif path[-1] != "num_batches_tracked":
+            tree = stats if path[-1] in _STATS else params
             x = _float32(x, (2, 3, 1, 0) if x.ndim == 4 else None)
-            _at(tree, place[:-1], make=True)[place[-1]] = x
+            _set(tree, path, x)
     if unknown:
+        names = _list_some(unknown)
         raise errors.UserError(
-            f"{_some(unknown)} {'are' if len(unknown) > 1 else 'is'} not of a torchvision ResNet, "
-            "whose names are as conv1.weight and layer1.0.bn1.running_mean; give its state dict, "
-            "without the classifier."
+            f"these tensors do not belong to a torchvision ResNet: {names}. Its names look like "
+            "conv1.weight and layer1.0.bn1.running_mean. Give its state dict without the "
+            "classifier."
         )
-    _check(params, stats, spell=_spell)
+    _check(params, stats, format_path=_torchvision_array)
     return params, stats
 
 
-def architecture(params: chex.ArrayTree, stats: chex.ArrayTree | None = None) -> dict[str, Any]:
-    """The arguments of networks.resnet that make arrays of just these shapes.
+def architecture(params: Any, stats: Any | None = None) -> dict[str, Any]:
+    """Infers the arguments of networks.resnet from the shapes of a network's arrays.
 
-    params: of an encoder, or their shapes; with stats, these are checked too.  A 3x3 stem is
-    "cifar": by its shape it cannot be told from the "strided" one. Neither can the padding be told.
+    The shapes do not show the padding, and do not distinguish the stems "cifar" and "strided": the
+    result for a 3x3 stem is "cifar".
 
-    Raises ValueError where no ResNet of ours has these shapes: grouped convolutions, a deep stem.
+    Args:
+        params: Parameters of an encoder, arrays or their shapes.
+        stats: Its batch-norm statistics, to be checked too; None skips them.
+
+    Returns:
+        The arguments by name.
+
+    Raises:
+        UserError: No ResNet of this package has these shapes, for example because of grouped
+            convolutions or a deep stem.
     """
-    return _check(params, stats, spell="/".join)
+    return _check(params, stats, format_path="/".join)
 
 
-def _check(params, stats, *, spell):
-    """The architecture; raises ValueError by the names that `spell` makes of places."""
-    told = _told(params, spell)
-    wanted = _shapes(told, params["stem_conv"]["kernel"].shape[2])
-    found = _leaf_shapes(params) | ({} if stats is None else _leaf_shapes(stats))
+def _check(params, stats, *, format_path: Callable[[Path], str]) -> dict[str, Any]:
+    """Infers the architecture and checks all arrays; an error names the wrong arrays."""
+    arguments = _infer(params, format_path)
+    expected = _shapes(arguments, params["stem_conv"]["kernel"].shape[2])
+    actual = _leaf_shapes(params) | ({} if stats is None else _leaf_shapes(stats))
     if stats is None:
-        wanted = {place: shape for place, shape in wanted.items() if place[-1] not in _STATS}
+        expected = {path: shape for path, shape in expected.items() if path[-1] not in _STATS}
     wrong = [
-        f"{spell(place)} ({_side(found, place)}, wanted {_side(wanted, place)})"
-        for place in dict.fromkeys([*wanted, *found])
-        if found.get(place) != wanted.get(place)
+        f"{format_path(path)} ({_format_shape(actual, path)}, expected "
+        f"{_format_shape(expected, path)})"
+        for path in dict.fromkeys([*expected, *actual])
+        if actual.get(path) != expected.get(path)
     ]
     if wrong:
+        stages = arguments["stages"]
+        arrays = _list_some(wrong)
         raise errors.UserError(
-            f"these are not the arrays of a ResNet with {told['stages']} blocks: {_some(wrong)}; "
-            "kernels are given as [H, W, in, out], and grouped convolutions (ResNeXt), "
-            "deep stems and other blocks are not supported."
+            f"these arrays do not belong to a ResNet with {stages} blocks: {arrays}. The shape of "
+            "a kernel is [H, W, in, out]; grouped convolutions (ResNeXt), deep stems and other "
+            "blocks are not supported."
         )
-    return told
+    return arguments
 
 
-def _told(params, spell) -> dict[str, Any]:
-    """What the shapes of a few layers tell; whether all others agree is for _shapes."""
+def _infer(params, format_path: Callable[[Path], str]) -> dict[str, Any]:
+    """Infers the architecture from a few layers; _check compares the remaining layers with it."""
     try:
-        firsts = [params[f"stage{s + 1}_block1"] for s in range(len(_stages(params)))]
-        bottleneck = "conv3" in firsts[0]
+        first_blocks = [params[f"stage{s + 1}_block1"] for s in range(len(_stages(params)))]
+        bottleneck = "conv3" in first_blocks[0]
         last = "conv3" if bottleneck else "conv2"
-        outs = [block[last]["kernel"].shape[-1] for block in firsts]
+        outs = [block[last]["kernel"].shape[-1] for block in first_blocks]
         widths = tuple(out // 4 if bottleneck else out for out in outs)
-        inner = firsts[0]["conv1"]["kernel"].shape[-1] / widths[0] if bottleneck else 1
+        inner = first_blocks[0]["conv1"]["kernel"].shape[-1] / widths[0] if bottleneck else 1
         height, _, _, stem_width = params["stem_conv"]["kernel"].shape
         stem = {size: name for name, size in _KERNELS.items()}[height]
     except (
@@ -122,10 +157,12 @@ def _told(params, spell) -> dict[str, Any]:
         AttributeError,
         ZeroDivisionError,
     ) as error:
-        first = spell(("stem_conv", "kernel")), spell(("stage1_block1", "conv1", "kernel"))
+        stem_path = format_path(("stem_conv", "kernel"))
+        block_path = format_path(("stage1_block1", "conv1", "kernel"))
+        cause = f"{type(error).__name__}: {error}"
         raise errors.UserError(
-            f"these are not the arrays of a ResNet with a stem of 7x7 or 3x3: {' or '.join(first)} "
-            f"is missing, or has another shape ({type(error).__name__}: {error})."
+            "these are not the arrays of a ResNet with a stem of 7x7 or 3x3: "
+            f"{stem_path} or {block_path} is missing or has another shape ({cause})."
         ) from error
     return {
         "stages": _stages(params),
@@ -134,75 +171,90 @@ def _told(params, spell) -> dict[str, Any]:
         "stem_width": stem_width,
         "inner_width": int(inner) if inner == int(inner) else inner,
         "stem": stem,
-        "always_project": "shortcut_conv" in firsts[0] and outs[0] == stem_width,
+        "always_project": "shortcut_conv" in first_blocks[0] and outs[0] == stem_width,
     }
 
 
 def _stages(params) -> tuple[int, ...]:
-    """Blocks in each stage, of those that count on from 1."""
+    """Returns the number of blocks in each stage."""
     numbers = [m.groups() for m in map(_BLOCK.fullmatch, params) if m]
     stages = sorted({int(stage) for stage, _ in numbers})
     return tuple(sum(int(stage) == s for stage, _ in numbers) for s in stages)
 
 
-def _shapes(told, channels) -> dict[tuple[str, ...], tuple[int, ...]]:
-    """The shape of every array of the network that `told` describes, by its place."""
-    size, entering = _KERNELS[told["stem"]], told["stem_width"]
-    shapes = _layer("stem_", "", (size, size, channels, entering))
-    for stage, (blocks, width) in enumerate(zip(told["stages"], told["widths"], strict=True)):
-        inner = int(width * told["inner_width"])
+def _shapes(arguments, channels) -> dict[Path, tuple[int, ...]]:
+    """Returns the shape of every array of the ResNet that the given arguments describe."""
+    size = _KERNELS[arguments["stem"]]
+    num_inputs = arguments["stem_width"]
+    shapes = _layer_shapes("stem_", "", (size, size, channels, num_inputs))
+    stages = zip(arguments["stages"], arguments["widths"], strict=True)
+    for stage, (blocks, width) in enumerate(stages):
+        inner = int(width * arguments["inner_width"])
         layers = [(width, 3), (width, 3)]
-        if told["bottleneck"]:
+        if arguments["bottleneck"]:
             layers = [(inner, 1), (inner, 3), (4 * width, 1)]
         out = layers[-1][0]
         for i in range(blocks):
-            block, before = f"stage{stage + 1}_block{i + 1}", entering
+            block = f"stage{stage + 1}_block{i + 1}"
+            block_inputs = num_inputs
             for number, (features, size) in enumerate(layers, start=1):
-                shapes |= _layer("", str(number), (size, size, entering, features), block)
-                entering = features
-            if i == 0 and (stage > 0 or told["always_project"] or before != out):
-                shapes |= _layer("shortcut_", "", (1, 1, before, out), block)
+                shapes |= _layer_shapes("", str(number), (size, size, num_inputs, features), block)
+                num_inputs = features
+            projects = stage > 0 or arguments["always_project"] or block_inputs != out
+            if i == 0 and projects:
+                shapes |= _layer_shapes("shortcut_", "", (1, 1, block_inputs, out), block)
     return shapes
 
 
-def _layer(before, after, shape, *block):
-    norm = (*block, f"{before}bn{after}")
+def _layer_shapes(prefix, suffix, shape, *block) -> dict[Path, tuple[int, ...]]:
+    """Returns the shapes of a convolution and of the batch norm after it."""
+    norm = (*block, f"{prefix}bn{suffix}")
     leaves = ("scale", "bias", *_STATS)
-    convolution = {(*block, f"{before}conv{after}", "kernel"): shape}
+    convolution = {(*block, f"{prefix}conv{suffix}", "kernel"): shape}
     return convolution | {(*norm, leaf): shape[-1:] for leaf in leaves}
 
 
-def _layers(params) -> Iterator[tuple[str, ...]]:
-    """Places of layers, in torchvision's order, which is neither ours nor that of the alphabet."""
+def _layer_paths(params) -> Iterator[Path]:
+    """Yields the paths of all layers in torchvision's order."""
     yield from (("stem_conv",), ("stem_bn",))
-    for block in sorted(params.keys() - {"stem_conv", "stem_bn"}, key=_numbers):
+    for block in sorted(params.keys() - {"stem_conv", "stem_bn"}, key=_block_numbers):
         kinds = [f"{kind}{i}" for i in (1, 2, 3) for kind in ("conv", "bn")]
         kinds += ["shortcut_conv", "shortcut_bn"]
         yield from ((block, kind) for kind in kinds if kind in params[block])
 
 
-def _numbers(block):
-    return tuple(map(int, _BLOCK.fullmatch(block).groups()))
+def _block_numbers(block: str) -> tuple[int, ...]:
+    match = _BLOCK.fullmatch(block)
+    if match is None:
+        raise ValueError(f"{block!r} is not the name of a block.")
+    return tuple(map(int, match.groups()))
 
 
-def _theirs(place) -> str:
-    """torchvision's name of a layer."""
-    if len(place) == 1:
-        return {"stem_conv": "conv1", "stem_bn": "bn1"}[place[0]]
-    stage, block = _numbers(place[0])
-    layer = {"shortcut_conv": "downsample.0", "shortcut_bn": "downsample.1"}.get(place[1], place[1])
+def _torchvision_layer(path: Path) -> str:
+    """Returns the name of a layer in torchvision."""
+    if len(path) == 1:
+        return {"stem_conv": "conv1", "stem_bn": "bn1"}[path[0]]
+    stage, block = _block_numbers(path[0])
+    shortcuts = {"shortcut_conv": "downsample.0", "shortcut_bn": "downsample.1"}
+    layer = shortcuts.get(path[1], path[1])
     return f"layer{stage}.{block - 1}.{layer}"
 
 
-def _ours(name) -> tuple[str, ...] | None:
-    """The place of a tensor, or None."""
+def _torchvision_array(path: Path) -> str:
+    """Returns the name of an array in torchvision."""
+    leaf = {"kernel": "weight", "scale": "weight", **_STATS}.get(path[-1], path[-1])
+    return f"{_torchvision_layer(path[:-1])}.{leaf}"
+
+
+def _array_path(name: str) -> Path | None:
+    """Returns the path of a torchvision tensor, or None for an unknown name."""
     match = _NAME.fullmatch(name)
     if match is None:
         return None
     stage, block, kind, number, shortcut, leaf = match.groups()
     is_norm = kind == "bn" or shortcut == "1"
     leaf = {"weight": "scale" if is_norm else "kernel"}.get(leaf, leaf)
-    leaf = {theirs: ours for ours, theirs in _STATS.items()}.get(leaf, leaf)
+    leaf = {tensor: ours for ours, tensor in _STATS.items()}.get(leaf, leaf)
     if not is_norm and leaf != "kernel":
         return None
     if stage is None:
@@ -211,22 +263,22 @@ def _ours(name) -> tuple[str, ...] | None:
     return f"stage{int(stage)}_block{int(block) + 1}", layer, leaf
 
 
-def _spell(place) -> str:
-    """torchvision's name of an array of ours."""
-    leaf = {"kernel": "weight", "scale": "weight", **_STATS}.get(place[-1], place[-1])
-    return f"{_theirs(place[:-1])}.{leaf}"
-
-
-def _at(tree, place, *, make=False):
-    for part in place:
-        tree = tree.setdefault(part, {}) if make else tree[part]
+def _get(tree, path: Path):
+    for key in path:
+        tree = tree[key]
     return tree
 
 
-def _leaf_shapes(tree, place=()) -> dict[tuple[str, ...], tuple[int, ...]]:
+def _set(tree, path: Path, value) -> None:
+    for key in path[:-1]:
+        tree = tree.setdefault(key, {})
+    tree[path[-1]] = value
+
+
+def _leaf_shapes(tree, path: Path = ()) -> dict[Path, tuple[int, ...]]:
     if not isinstance(tree, Mapping):
-        return {place: tuple(tree.shape)}
-    return {k: v for name in tree for k, v in _leaf_shapes(tree[name], (*place, name)).items()}
+        return {path: tuple(tree.shape)}
+    return {k: v for name in tree for k, v in _leaf_shapes(tree[name], (*path, name)).items()}
 
 
 def _float32(x, order=None) -> np.ndarray:
@@ -234,10 +286,10 @@ def _float32(x, order=None) -> np.ndarray:
     return np.asarray(x if order is None else x.transpose(order), order="C")
 
 
-def _side(shapes, place) -> str:
-    return str(list(shapes[place])) if place in shapes else "none"
+def _format_shape(shapes, path: Path) -> str:
+    return str(list(shapes[path])) if path in shapes else "none"
 
 
-def _some(names) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(map(str, names[:5])) + more
+def _list_some(names: Sequence[str]) -> str:
+    suffix = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(map(str, names[:5])) + suffix

@@ -1,8 +1,8 @@
-"""The chips that a step can be planned for, and their topologies, which libtpu describes."""
+"""The limits of TPU chips, and device topologies to compile for."""
 
 import importlib.util
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from jax.experimental import topologies
@@ -11,10 +11,14 @@ from byol_jax import errors
 
 
 class Chip(NamedTuple):
-    """flops: bfloat16 operations a second; memory: bytes; bandwidth, interconnect: bytes a second.
+    """The limits of one TPU chip.
 
-    interconnect: what a chip sends over all of its links while it receives as much; half of what
-    the manufacturer's tables call bidirectional.
+    Attributes:
+        flops: bfloat16 operations per second.
+        memory: Memory in bytes.
+        bandwidth: Memory bandwidth in bytes per second.
+        interconnect: Bytes per second that the chip can send over all of its links while it
+            receives as many. This is half of the bidirectional bandwidth in data sheets.
     """
 
     flops: float
@@ -23,50 +27,62 @@ class Chip(NamedTuple):
     interconnect: float
 
 
-# cloud.google.com/tpu/docs/v5e, /v5p and /v6e, the tables "Key chip specifications": peak compute
-# per chip (bf16), HBM capacity and bandwidth, interchip interconnect bandwidth (1,600, 4,800 and
-# 3,200 Gbps, of which 8 make a byte). v4 is not here: libtpu's v4 devices are halves of a chip.
+# Source: the tables "Key chip specifications" of cloud.google.com/tpu/docs/v5e, /v5p and /v6e: peak
+# compute per chip (bf16), HBM capacity, HBM bandwidth, and interchip interconnect bandwidth (1,600,
+# 4,800 and 3,200 Gbps, divided by 8). v4 is missing because libtpu's v4 devices are half chips.
 CHIPS = {
     "v5e": Chip(flops=197e12, memory=16 * 2**30, bandwidth=819e9, interconnect=200e9),
     "v5p": Chip(flops=459e12, memory=95 * 2**30, bandwidth=2765e9, interconnect=600e9),
     "v6e": Chip(flops=918e12, memory=32 * 2**30, bandwidth=1640e9, interconnect=400e9),
 }
 
-_ALONE = {  # what libtpu would ask a cloud, and complain of
+# Without these variables, libtpu queries a cloud service about this machine and prints errors.
+_ENVIRONMENT = {
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_WORKER_HOSTNAMES": "localhost",
-    "TPU_ACCELERATOR_TYPE": "v5litepod-1",  # of this machine, which has none; not of the topology
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # another process may train, or plan
+    "TPU_ACCELERATOR_TYPE": "v5litepod-1",  # of this machine; does not restrict the topology
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # another process may be training or planning
 }
 
 
-def devices(topology: str) -> tuple[Chip, list[jax.Device]]:
-    """The chip and the devices of a topology, such as "v5e:4x4"; they can be compiled for, not run.
+def devices(topology: str) -> tuple[Chip, list[Any]]:
+    """Returns the chip and the devices of a TPU topology.
 
-    Raises ImportError, naming the extra, where libtpu is missing, and ValueError for a topology
-    that is unknown.
+    Programs can be compiled for these devices but not run on them.
+
+    Args:
+        topology: Kind of chip and its grid, such as "v5e:4x4".
+
+    Returns:
+        The limits of the chip, and the JAX devices of the topology.
+
+    Raises:
+        UserError: If the topology is unknown.
+        MissingExtra: If libtpu is not installed.
     """
     name, _, sides = topology.partition(":")
     if name not in CHIPS or not sides:
+        names = ", ".join(CHIPS)
         raise errors.UserError(
-            f"topology {topology!r} must be one of {', '.join(CHIPS)}, and its sides: v5e:4x4."
+            f"topology {topology!r}: the chip must be one of {names}, followed by the dimensions "
+            "of the grid, such as v5e:4x4."
         )
     if importlib.util.find_spec("libtpu") is None:
-        purpose = "planning compiles with libtpu, which is missing and needs no accelerator"
+        purpose = "planning needs libtpu to compile for TPUs (no accelerator is needed)"
         raise errors.missing_extra("plan", purpose)
-    jax.config.update("jax_platforms", "cpu")  # leave alone what accelerators there are
-    for variable, value in _ALONE.items():
+    jax.config.update("jax_platforms", "cpu")  # do not occupy the accelerators of this machine
+    for variable, value in _ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
     try:
-        found = topologies.get_topology_desc(
-            platform="tpu", topology_name=topology, chips_per_host_bounds=_host(sides)
+        description = topologies.get_topology_desc(
+            platform="tpu", topology_name=topology, chips_per_host_bounds=_host_bounds(sides)
         )
-    except (ValueError, RuntimeError) as error:  # jax.errors.JaxRuntimeError is the latter
-        raise errors.UserError(f"libtpu knows no topology {topology!r}: {error}") from error
-    return CHIPS[name], list(found.devices)
+    except (ValueError, RuntimeError) as error:  # JaxRuntimeError is a RuntimeError
+        raise errors.UserError(f"libtpu does not know topology {topology!r}: {error}") from error
+    return CHIPS[name], list(description.devices)
 
 
-def _host(sides: str) -> list[int]:
-    """How many chips of each direction share a host: two by two, where there are as many."""
+def _host_bounds(sides: str) -> list[int]:
+    """Returns the chips per host on each axis: 2 on the first two axes of even length, else 1."""
     lengths = [int(side) if side.isdigit() else 1 for side in sides.split("x")]
     return [2 if length % 2 == 0 else 1 for length in lengths[:2]] + [1]

@@ -1,8 +1,8 @@
-"""What one step of a compiled program costs a device: operations, bytes moved, bytes sent.
+"""Counts what one step of a compiled program costs a device: operations and bytes.
 
-XLA's own `cost_analysis` counts the body of a loop once, and what stays in the scratchpad as if it
-were read from memory. Here the program's text is walked: a loop counts as often as it runs, and
-only arrays in the chip's memory count.
+XLA's own `cost_analysis` counts the body of a loop once, and it counts accesses to the on-chip
+scratchpad as memory traffic. This module reads the program's text instead. It multiplies the body
+of a loop by its number of iterations and counts only arrays in the chip's main memory.
 """
 
 import collections
@@ -11,63 +11,95 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from byol_jax.plan import hlo, products, traffic
+from byol_jax.plan.hlo import Computation
 
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 
 
 class Costs(NamedTuple):
-    """Of one device and step.
+    """Costs of one step on one device.
 
-    flops: of convolutions and matrix products, a multiply-add being two.  read_and_written: bytes
-    to and from memory.  sent: bytes that a device sends, by collective; counts: how many of them.
-    by_place: of read_and_written, by the part of the program that moves them.
+    Attributes:
+        flops: Operations of convolutions and matrix products; a multiply-add counts as two.
+        read_and_written: Bytes read from and written to the chip's memory.
+        sent: Bytes sent to other devices, by collective.
+        counts: Number of executions, by collective.
+        by_scope: The bytes of `read_and_written`, by name scope of the traced program.
     """
 
     flops: float
     read_and_written: float
     sent: dict[str, float]
     counts: dict[str, int]
-    by_place: dict[str, float]
+    by_scope: dict[str, float]
 
 
-def of(text: str) -> Costs:
-    """The costs of a compiled module's text."""
-    program, places = hlo.parse(text), collections.Counter()
-    sent, counts = collections.Counter(), collections.Counter()
-    seen = set()
-    for within, instruction, times in _executed(program, program.entry, 1):
-        places[_place(within, instruction)] += times * traffic.moved(program, within, instruction)
-        for inner_of, inner in _inside(program, within, instruction):
+def analyze(text: str) -> Costs:
+    """Counts the operations and bytes of one step of a compiled module.
+
+    Args:
+        text: Text of the module, from `compiled.as_text()`.
+
+    Returns:
+        The costs of one step on one device.
+
+    Raises:
+        UserError: If the text is not that of a module.
+    """
+    program = hlo.parse(text)
+    by_scope = collections.defaultdict[str, float](float)
+    sent = collections.defaultdict[str, float](float)
+    counts = collections.Counter[str]()
+    chains = set()
+    for computation, instruction, times in _executed_instructions(program, program.entry, 1):
+        scope = _scope(computation, instruction)
+        by_scope[scope] += times * traffic.bytes_moved(program, computation, instruction)
+        for inner_computation, inner in _fused_instructions(program, computation, instruction):
             kind = inner.operation.removesuffix("-start")
-            if kind in COLLECTIVES and _first_of_its_chain(inner, seen):
-                sent[kind] += times * _sent(kind, inner_of, inner)
+            if kind in COLLECTIVES and _is_first_of_chain(inner, chains):
+                sent[kind] += times * _bytes_sent(kind, inner_computation, inner)
                 counts[kind] += times
-    return Costs(_flops(program), sum(places.values()), dict(sent), dict(counts), dict(places))
+    total = sum(by_scope.values())
+    return Costs(_count_flops(program), total, dict(sent), dict(counts), dict(by_scope))
 
 
 def flops(text: str) -> float:
-    """The operations of a module's text, compiled or not, in convolutions and matrix products."""
-    return _flops(hlo.parse(text))
+    """Counts the operations of convolutions and matrix products in a module.
+
+    Args:
+        text: HLO text of a module, compiled or not.
+
+    Returns:
+        Operations of one execution; a multiply-add counts as two.
+
+    Raises:
+        UserError: If the text is not that of a module.
+    """
+    return _count_flops(hlo.parse(text))
 
 
-def _flops(program) -> float:
+def _count_flops(program: hlo.Program) -> float:
     return sum(
-        times * products.flops(inner_of, inner)
-        for within, instruction, times in _executed(program, program.entry, 1)
-        for inner_of, inner in _inside(program, within, instruction)
+        times * products.flops(inner_computation, inner)
+        for computation, instruction, times in _executed_instructions(program, program.entry, 1)
+        for inner_computation, inner in _fused_instructions(program, computation, instruction)
     )
 
 
-def _executed(program, name, times) -> Iterator[tuple[dict, hlo.Instruction, int]]:
-    """Every instruction that is dispatched, with its computation and how often it runs.
+def _executed_instructions(
+    program: hlo.Program, name: str, times: int
+) -> Iterator[tuple[Computation, hlo.Instruction, int]]:
+    """Yields every executed instruction, its computation, and how often it runs.
 
-    Of a conditional both branches are counted: what only some steps do counts in each.
+    All branches of a conditional count, so work that only some steps do counts in every step.
     """
-    within = program.computations[name]
-    for instruction in within.values():
+    computation = program.computations[name]
+    for instruction in computation.values():
         if instruction.operation == "while":
-            (body,), (condition,) = instruction.names("body"), instruction.names("condition")
-            yield from _executed(program, body, times * _trips(program.computations[condition]))
+            (body,) = instruction.names("body")
+            (condition,) = instruction.names("condition")
+            trips = _trip_count(program.computations[condition])
+            yield from _executed_instructions(program, body, times * trips)
         elif instruction.operation in ("conditional", "call"):
             for field in (
                 "branch_computations",
@@ -76,76 +108,82 @@ def _executed(program, name, times) -> Iterator[tuple[dict, hlo.Instruction, int
                 "to_apply",
             ):
                 for branch in instruction.names(field):
-                    yield from _executed(program, branch, times)
+                    yield from _executed_instructions(program, branch, times)
         else:
-            yield within, instruction, times
+            yield computation, instruction, times
 
 
-def _trips(condition) -> int:
-    """How often a loop over i < constant from 0 runs; 1 where the condition is another."""
+def _trip_count(condition: Computation) -> int:
+    """Returns the iterations of a loop `while i < constant` from i = 0; 1 for other loops."""
     (root,) = (i for i in condition.values() if i.is_root)
     limit = condition.get(root.operands[-1]) if root.operation == "compare" else None
-    if limit is None or limit.operation != "constant" or "direction=LT" not in root.rest:
+    if limit is None or limit.operation != "constant" or "direction=LT" not in root.attributes:
         return 1
     return int(limit.operands[0])
 
 
-def _inside(program, within, instruction) -> Iterator[tuple[dict, hlo.Instruction]]:
-    """The instruction itself, or all of its fusion, with their computations."""
+def _fused_instructions(
+    program: hlo.Program, computation: Computation, instruction: hlo.Instruction
+) -> Iterator[tuple[Computation, hlo.Instruction]]:
+    """Yields the instructions inside a fusion, or a plain instruction, with their computations."""
     if instruction.operation not in ("fusion", "async-start"):
-        yield within, instruction
+        yield computation, instruction
         return
     for name in instruction.names("calls"):
         fused = program.computations[name]
         for inner in fused.values():
-            yield from _inside(program, fused, inner)
+            yield from _fused_instructions(program, fused, inner)
 
 
-def _first_of_its_chain(instruction, seen) -> bool:
-    """An asynchronous collective is written down again in each fusion that it runs beside."""
-    chain = re.search(r'chain_id="(\d+)"', instruction.rest)
+def _is_first_of_chain(instruction: hlo.Instruction, chains: set[tuple[str, str]]) -> bool:
+    """Returns True the first time that an asynchronous collective appears, so that it counts once.
+
+    The text of an asynchronous collective appears in every fusion that overlaps with it, each time
+    with the same chain_id.
+    """
+    chain = re.search(r'chain_id="(\d+)"', instruction.attributes)
     if chain is None:
         return True
-    key = instruction.operation, chain.group(1)
-    is_first = key not in seen
-    seen.add(key)
+    key = (instruction.operation, chain.group(1))
+    is_first = key not in chains
+    chains.add(key)
     return is_first
 
 
-def _sent(kind, within, instruction) -> float:
-    """Bytes that a device of a ring sends."""
-    given = [a for name in instruction.operands for a in within[name].result]
-    size = float(sum(array.size for array in given))
-    devices = _group(instruction.rest)
+def _bytes_sent(kind: str, computation: Computation, instruction: hlo.Instruction) -> float:
+    """Returns the bytes that each device sends in a collective over a ring of devices."""
+    operands = [array for name in instruction.operands for array in computation[name].result]
+    size = float(sum(array.size for array in operands))
+    num_devices = _group_size(instruction.attributes)
     factor = {
-        "all-reduce": 2 * (devices - 1) / devices,
-        "all-gather": devices - 1,  # of its own part
-        "reduce-scatter": (devices - 1) / devices,
-        "all-to-all": (devices - 1) / devices,
+        "all-reduce": 2 * (num_devices - 1) / num_devices,
+        "all-gather": num_devices - 1,  # the operand is the device's own part
+        "reduce-scatter": (num_devices - 1) / num_devices,
+        "all-to-all": (num_devices - 1) / num_devices,
         "collective-permute": 1,
     }[kind]
     return factor * size
 
 
-def _group(rest) -> int:
-    """How many devices take part: replica_groups={{0,1},{2,3}} or [2,2]<=[4]."""
-    listed = re.search(r"replica_groups=\{\{([\d,]+)\}", rest)
+def _group_size(attributes: str) -> int:
+    """Parses the number of devices per group from a replica_groups attribute."""
+    listed = re.search(r"replica_groups=\{\{([\d,]+)\}", attributes)
     if listed:
         return len(listed.group(1).split(","))
-    counted = re.search(r"replica_groups=\[\d+,(\d+)\]", rest)
+    counted = re.search(r"replica_groups=\[\d+,(\d+)\]", attributes)
     return int(counted.group(1)) if counted else 1
 
 
-def _place(within, instruction) -> str:
-    """Where in the traced program an instruction comes from.
+def _scope(computation: Computation, instruction: hlo.Instruction) -> str:
+    """Returns the name scope in the traced program from which an instruction originates.
 
-    What only brings an array nearer says nothing of it: then it is where the array comes from, or,
-    of an argument, the operation.
+    Instructions that only copy an array have no scope. They get the scope of the array's producer,
+    or their own operation if the array is an argument of the program.
     """
-    at = instruction
-    while at is not None:
-        found = re.search(r'op_name="([^"]*)"', at.rest)
-        if found:
-            return found.group(1)
-        at = within.get(at.operands[0]) if at.operands else None
+    producer = instruction
+    while producer is not None:
+        match = re.search(r'op_name="([^"]*)"', producer.attributes)
+        if match:
+            return match.group(1)
+        producer = computation.get(producer.operands[0]) if producer.operands else None
     return instruction.operation

@@ -1,59 +1,90 @@
-"""Floating point operations of convolutions and matrix products: what the matrix units do."""
+"""Counts floating-point operations of convolutions and matrix products."""
 
 import math
 import re
+from collections.abc import Mapping
 
+from byol_jax import errors
 from byol_jax.plan import hlo
 
 
-def flops(within: dict[str, hlo.Instruction], instruction: hlo.Instruction) -> float:
-    """Of one instruction, two for a multiply-add; 0 for what is no product.
+def flops(computation: hlo.Computation, instruction: hlo.Instruction) -> float:
+    """Counts the floating-point operations of an HLO instruction; a multiply-add counts as two.
 
-    within: the instructions of its computation, by name.
+    Args:
+        computation: The computation that contains the instruction.
+        instruction: The instruction.
+
+    Returns:
+        Number of operations; 0 if the instruction is neither a convolution nor a matrix product.
+
+    Raises:
+        UserError: If the instruction is malformed.
     """
-    of = {"convolution": _of_convolution, "dot": _of_dot}.get(instruction.operation)
-    return 0.0 if of is None else of(within, instruction)
+    if instruction.operation == "convolution":
+        return _convolution_flops(computation, instruction)
+    if instruction.operation == "dot":
+        return _dot_flops(computation, instruction)
+    return 0.0
 
 
-def _of_convolution(within, instruction) -> float:
-    """Two for every product of an element of the input, not of its padding, and of the kernel."""
-    left, right = (within[name].result[0].sides for name in instruction.operands[:2])
-    labels = re.search(r"dim_labels=(\w+)_(\w+)->(\w+)", instruction.rest)
-    of_left, of_right, of_out = labels.groups()
-    out = instruction.result[0].sides
+def _convolution_flops(computation: hlo.Computation, instruction: hlo.Instruction) -> float:
+    """Counts the operations of a convolution: two per product of a kernel and an input element.
+
+    Products with the padding do not count.
+    """
+    inputs, kernel = (computation[name].result[0].shape for name in instruction.operands[:2])
+    input_labels, kernel_labels, output_labels = _dimension_labels(instruction)
+    output = instruction.result[0].shape
     window = {
         key: values.split("x")
         for key, values in re.findall(r"(\w+)=([\dx_\-]+)", _window(instruction))
     }
-    flops = 2.0 * right[of_right.index("i")]
-    flops *= out[of_out.index("b")] * out[of_out.index("f")]
-    for d in range(len(of_out) - 2):
-        option = {key: values[d] for key, values in window.items()}
-        flops *= _products(
-            left[of_left.index(str(d))], out[of_out.index(str(d))], right[of_right.index(str(d))],
-            option,
-        )  # fmt: skip
+    flops = 2.0 * kernel[kernel_labels.index("i")]
+    flops *= output[output_labels.index("b")] * output[output_labels.index("f")]
+    for d in range(len(output_labels) - 2):
+        axis = str(d)
+        flops *= _count_products(
+            inputs[input_labels.index(axis)],
+            output[output_labels.index(axis)],
+            kernel[kernel_labels.index(axis)],
+            {key: values[d] for key, values in window.items()},
+        )
     return flops
 
 
-def _window(instruction) -> str:
-    found = re.search(r"window=\{([^}]*)\}", instruction.rest)
-    return found.group(1) if found else ""
+def _dimension_labels(instruction: hlo.Instruction) -> tuple[str, str, str]:
+    """Returns the axis labels of a convolution's input, kernel and output, such as "b01f"."""
+    match = re.search(r"dim_labels=(\w+)_(\w+)->(\w+)", instruction.attributes)
+    if match is None:
+        raise errors.UserError(f"the HLO convolution {instruction.name} has no dim_labels.")
+    inputs, kernel, output = match.groups()
+    return inputs, kernel, output
 
 
-def _products(side, out, kernel, option) -> int:
-    """Pairs of a place in the output and one in the kernel that meet an element of the input."""
-    stride, low = int(option.get("stride", 1)), int(option.get("pad", "0_0").split("_")[0])
-    spread, dilation = int(option.get("lhs_dilate", 1)), int(option.get("rhs_dilate", 1))
-    last, count = (side - 1) * spread, 0
-    for k in range(kernel):
-        places = (o * stride + k * dilation - low for o in range(out))
-        count += sum(0 <= place <= last and place % spread == 0 for place in places)
+def _window(instruction: hlo.Instruction) -> str:
+    match = re.search(r"window=\{([^}]*)\}", instruction.attributes)
+    return match.group(1) if match else ""
+
+
+def _count_products(
+    input_size: int, output_size: int, kernel_size: int, options: Mapping[str, str]
+) -> int:
+    """Counts the products along one axis of a convolution, without those that read padding."""
+    stride = int(options.get("stride", 1))
+    padding = int(options.get("pad", "0_0").split("_")[0])
+    input_dilation = int(options.get("lhs_dilate", 1))
+    kernel_dilation = int(options.get("rhs_dilate", 1))
+    last = (input_size - 1) * input_dilation
+    count = 0
+    for k in range(kernel_size):
+        positions = (o * stride + k * kernel_dilation - padding for o in range(output_size))
+        count += sum(0 <= p <= last and p % input_dilation == 0 for p in positions)
     return count
 
 
-def _of_dot(within, instruction) -> float:
-    left = within[instruction.operands[0]].result[0].sides
-    found = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", instruction.rest)
-    summed = [left[int(d)] for d in found.group(1).split(",") if d] if found else []
-    return 2.0 * math.prod(summed) * math.prod(instruction.result[0].sides)
+def _dot_flops(computation: hlo.Computation, instruction: hlo.Instruction) -> float:
+    left = computation[instruction.operands[0]].result[0].shape
+    match = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", instruction.attributes)
+    contracted = [left[int(d)] for d in match.group(1).split(",") if d] if match else []
+    return 2.0 * math.prod(contracted) * math.prod(instruction.result[0].shape)

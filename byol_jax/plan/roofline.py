@@ -1,4 +1,4 @@
-"""The time of a step that no program on a chip can beat, and which of its limits sets it."""
+"""The roofline model: a lower bound on the step time, and the resource that determines it."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,13 @@ from byol_jax.plan.costs import Costs
 
 
 class Roofline(NamedTuple):
-    """Seconds of a step by each limit alone; the largest is the step's."""
+    """The minimum time of a step for each resource of a chip, in seconds.
+
+    Attributes:
+        compute: Time for the arithmetic.
+        memory: Time for the memory traffic.
+        interconnect: Time for the traffic between devices.
+    """
 
     compute: float
     memory: float
@@ -15,17 +21,25 @@ class Roofline(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """The step's: all three at once, none waiting for another."""
+        """The minimum step time in seconds, if the use of all resources overlaps completely."""
         return max(self)
 
     @property
     def bound(self) -> str:
-        """The name of the limit that sets the time."""
+        """The name of the bottleneck: the resource with the longest minimum time."""
         return self._fields[self.index(max(self))]
 
 
 def roofline(costs: Costs, chip: Chip) -> Roofline:
-    """The limits of a device's costs on its chip."""
+    """Computes the minimum time of a step for each resource of a chip.
+
+    Args:
+        costs: Costs of the step on one device.
+        chip: The limits of the chip.
+
+    Returns:
+        The minimum times in seconds.
+    """
     return Roofline(
         costs.flops / chip.flops,
         costs.read_and_written / chip.bandwidth,

@@ -1,1 +1,1 @@
-"""The report page of runs: what it shows, the map of features, the views, the page itself."""
+"""The HTML report of training runs: its contents, feature map, view preview and page."""

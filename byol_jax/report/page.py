@@ -1,7 +1,7 @@
-"""Runs as one page of HTML that asks nobody: results, curves, a map of the features, configuration.
+"""The HTML page of a report: results, curves, feature map, views and configuration in one file.
 
-The page opens from a disk or from any server, years later and without a network: all that it shows
-stands in the one file. Its static parts are in the folder `static`.
+The page makes no network request: the file contains everything that it shows, so that it opens from
+a disk or from any server. The style, the scripts and the template are in the folder `static`.
 """
 
 import base64
@@ -23,11 +23,17 @@ _MEDIA = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "imag
 
 
 class Pictures(NamedTuple):
-    """N pictures to look at, as one sprite: picture i is the tile (i % columns, i // columns).
+    """Thumbnails of N images, joined into one image file (a sprite).
 
-    sprite: an encoded WebP, JPEG or PNG, `columns * tile` pixels wide.  tile: the pixels of a
-    square tile's side.  names: N, what each is called.  labels: N, the true class of each, an index
-    into classes; without classes a label is shown as its number.
+    Image i is the tile in column i % columns and row i // columns.
+
+    Attributes:
+        sprite: An encoded WebP, JPEG or PNG, `columns * tile` pixels wide.
+        tile: Side of a square tile in pixels.
+        columns: Number of tiles in a row.
+        names: Name of each image, N texts.
+        labels: True class of each image, N indices into `classes`; None without labels.
+        classes: Names of the classes. Without them, the page shows a label as its number.
     """
 
     sprite: bytes
@@ -39,12 +45,15 @@ class Pictures(NamedTuple):
 
 
 class Map(NamedTuple):
-    """Where a run's features put N pictures.
+    """The map positions and nearest neighbors of N images, from the features of one run.
 
-    pictures: which of the pictures given to `write`.  projections: a name ("PCA") -> N points
-    [x, y].  neighbours: N lists of k pictures, the nearest first and the picture itself left out;
-    similarities: the cosines of the same, N lists of k.  explained: the share of the features'
-    variance that the plane called "PCA" shows, in [0, 1].
+    Attributes:
+        pictures: Index of the images in the argument `pictures` of `write`.
+        projections: Positions by projection, such as "PCA": N points [x, y] each.
+        neighbours: Indices of the k nearest images of each image, the nearest first and without
+            the image itself.
+        similarities: Cosine similarities of the same neighbours, N lists of k.
+        explained: Share of the features' variance that the projection "PCA" shows, in [0, 1].
     """
 
     pictures: int
@@ -55,13 +64,19 @@ class Map(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What there is to tell of a run; what is empty or None is left out of the page.
+    """The data of one run for the report page; the page omits empty fields.
 
-    facts: short ones for the top.  config: dotted name -> value.  metrics: lines by step, as
-    metrics.jsonl has them; None is a value that was not finite.  evaluation: the features' name
-    ("learned", "untrained", "raw pixels") -> rows, each {protocol, accuracy in [0, 1], settings,
-    confusion, classes}; confusion: counts [C, C], rows true, columns guessed, or None.
-    preview: an encoded picture of augmented views.
+    Attributes:
+        name: Name of the run.
+        facts: Short texts by name, for the top of the page.
+        config: Values by dotted field name.
+        metrics: Lines as in metrics.jsonl, in the order of the steps. None is a value that was not
+            finite.
+        evaluation: Rows by features ("learned", "untrained", "raw pixels"). A row has the keys
+            protocol, accuracy in [0, 1], settings, confusion and classes. confusion holds counts
+            [C, C], with true classes as rows and predicted classes as columns, or None.
+        map: The feature map.
+        preview: An encoded image of augmented views.
     """
 
     name: str
@@ -74,9 +89,15 @@ class Run(NamedTuple):
 
 
 def write(file: str | Path, runs: Sequence[Run], pictures: Sequence[Pictures] = ()) -> None:
-    """Writes the page of the runs, whole or not at all; makes its folder where there is none.
+    """Writes the HTML page of one or more runs; an interrupted write leaves no partial file.
 
-    Raises ValueError where lengths or indices do not fit each other, before anything is written.
+    Args:
+        file: Path of the page. Missing folders are created.
+        runs: The runs, in the order of the page.
+        pictures: Sets of images that the runs' maps refer to by index.
+
+    Raises:
+        UserError: If lengths or indices do not match. Nothing is written then.
     """
     _check(runs, pictures)
     text = _page(runs, pictures)
@@ -84,7 +105,8 @@ def write(file: str | Path, runs: Sequence[Run], pictures: Sequence[Pictures] = 
 
 
 def _page(runs, pictures) -> str:
-    style, script = _static("page.css"), "\n".join(_static(f"{name}.js") for name in _SCRIPTS)
+    style = _static("page.css")
+    script = "\n".join(_static(f"{name}.js") for name in _SCRIPTS)
     names = [run.name for run in runs]
     return string.Template(_static("page.html")).substitute(
         title=html.escape(", ".join(names) if len(names) <= 3 else f"{len(names)} runs"),
@@ -102,13 +124,16 @@ def _static(name: str) -> str:
 
 
 def _hash(text: str) -> str:
-    """By which a content security policy knows the one style and the one script of the page."""
+    """Returns the hash by which a content security policy allows an inline style or script."""
     digest = hashlib.sha256(text.encode("utf-8")).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
 def _data(runs, pictures) -> str:
-    """JSON that may stand in a script element: in ASCII, and no name in it can end the element."""
+    """Returns the page's data as JSON that is safe inside a script element.
+
+    The text is ASCII and has no "<", so that no name in it can end the element.
+    """
     data = {"runs": [_run(run) for run in runs], "pictures": [_pictures(p) for p in pictures]}
     return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
@@ -126,13 +151,13 @@ def _run(run: Run) -> dict[str, Any]:
 
 
 def _pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """In their order, which an object of JavaScript would not keep; values as Python shows them."""
+    """Converts a dict to a list of [name, value] pairs, which keeps its order in JavaScript."""
     return [(k, v if isinstance(v, str) else repr(v)) for k, v in values.items()]
 
 
 def _columns(lines) -> dict[str, list[float | None]]:
     names = dict.fromkeys(name for line in lines for name in line)
-    return {name: [_short(line.get(name), 6) for line in lines] for name in names}
+    return {name: [_round(line.get(name), 6) for line in lines] for name in names}
 
 
 def _row(row) -> dict[str, Any]:
@@ -145,107 +170,111 @@ def _row(row) -> dict[str, Any]:
     }
 
 
-def _map(given: Map) -> dict[str, Any]:
+def _map(run_map: Map) -> dict[str, Any]:
     points = {
-        name: [[_short(x, 5), _short(y, 5)] for x, y in points]
-        for name, points in given.projections.items()
+        name: [[_round(x, 5), _round(y, 5)] for x, y in points]
+        for name, points in run_map.projections.items()
     }
-    cosines = [[_short(value, 4) for value in row] for row in given.similarities]
-    return {**given._asdict(), "projections": list(points.items()), "similarities": cosines}
+    cosines = [[_round(value, 4) for value in row] for row in run_map.similarities]
+    return {**run_map._asdict(), "projections": list(points.items()), "similarities": cosines}
 
 
-def _pictures(given: Pictures) -> dict[str, Any]:
-    return {**given._asdict(), "sprite": _url(given.sprite)}
+def _pictures(pictures: Pictures) -> dict[str, Any]:
+    return {**pictures._asdict(), "sprite": _url(pictures.sprite)}
 
 
-def _short(value, digits: int) -> float | None:
-    """With so many significant digits; None for what is not a finite number."""
+def _round(value, digits: int) -> float | None:
+    """Rounds a number to a few significant digits; returns None for None or a non-finite number."""
     if value is None or not math.isfinite(value):
         return None
     return float(f"{value:.{digits}g}")
 
 
-def _url(picture: bytes) -> str:
-    return f"data:{_media_type(picture)};base64,{base64.b64encode(picture).decode()}"
+def _url(image: bytes) -> str:
+    return f"data:{_media_type(image)};base64,{base64.b64encode(image).decode()}"
 
 
-def _media_type(picture: bytes) -> str:
+def _media_type(image: bytes) -> str:
     for start, name in _MEDIA.items():
-        if picture.startswith(start):
+        if image.startswith(start):
             return name
+    start = image[:4]
     raise errors.UserError(
-        f"a picture must be an encoded WebP, JPEG or PNG; this one starts with {picture[:4]!r}."
+        f"an image must be an encoded WebP, JPEG or PNG; this one starts with {start!r}."
     )
 
 
 def _check(runs, pictures) -> None:
-    for given in pictures:
-        _check_pictures(given)
+    for thumbnails in pictures:
+        _check_pictures(thumbnails)
     for run in runs:
         if run.map is not None:
             _check_map(run.name, run.map, pictures)
-        if any("step" not in line for line in run.metrics):
+        if any("step" not in metrics for metrics in run.metrics):
             raise errors.UserError(
-                f"the metrics of {run.name} have a line without its step; add it."
+                f"run {run.name}: a line of the metrics has no step; every line needs one."
             )
         for row in (row for rows in run.evaluation.values() for row in rows):
-            _check_confusion(f"the confusion of {run.name}", row)
+            _check_confusion(run.name, row)
         if run.preview:
             _media_type(run.preview)
 
 
-def _check_pictures(given: Pictures) -> None:
-    _media_type(given.sprite)
-    if given.tile < 1 or given.columns < 1:
-        raise errors.UserError(
-            f"tile ({given.tile}) and columns ({given.columns}) must be 1 or more."
-        )
-    if given.labels is not None:
-        _same_length("labels", given.labels, len(given.names), "names")
-        _in_range("labels", given.labels, len(given.classes or ()) or math.inf, "classes")
+def _check_pictures(pictures: Pictures) -> None:
+    _media_type(pictures.sprite)
+    tile = pictures.tile
+    columns = pictures.columns
+    if tile < 1 or columns < 1:
+        raise errors.UserError(f"tile ({tile}) and columns ({columns}) must be 1 or more.")
+    if pictures.labels is not None:
+        _check_length("labels", pictures.labels, len(pictures.names), "names")
+        num_classes = len(pictures.classes or ()) or math.inf
+        _check_range("labels", pictures.labels, num_classes, "classes")
 
 
-def _check_map(name: str, given: Map, pictures) -> None:
-    if not 0 <= given.pictures < len(pictures):
+def _check_map(name: str, run_map: Map, pictures) -> None:
+    prefix = f"run {name}: "
+    _check_range(f"{prefix}map.pictures", [run_map.pictures], len(pictures), "image sets")
+    if not run_map.projections:
         raise errors.UserError(
-            f"the map of {name} shows pictures {given.pictures}, of {len(pictures)} given."
+            f'{prefix}the map has no projection; give at least one, such as {{"PCA": points}}.'
         )
-    if not given.projections:
-        raise errors.UserError(f'the map of {name} has no projection; give one, {{"PCA": points}}.')
-    size, of = len(pictures[given.pictures].names), f" of {name}"
-    for projection, points in given.projections.items():
-        _same_length(projection + of, points, size, "pictures")
+    count = len(pictures[run_map.pictures].names)
+    for projection, points in run_map.projections.items():
+        _check_length(prefix + projection, points, count, "images")
         if not all(math.isfinite(v) for point in points for v in point):
             raise errors.UserError(
-                f"{projection}{of} has points that are not finite; leave it out."
+                f"{prefix}{projection} has points that are not finite; leave this projection out."
             )
-    _same_length("neighbours" + of, given.neighbours, size, "pictures")
-    _same_length("similarities" + of, given.similarities, size, "pictures")
-    for near, cosines in zip(given.neighbours, given.similarities, strict=True):
-        _same_length("a row of similarities" + of, cosines, len(near), "neighbours")
-        _in_range("neighbours" + of, near, size, "pictures")
+    _check_length(f"{prefix}neighbours", run_map.neighbours, count, "images")
+    _check_length(f"{prefix}similarities", run_map.similarities, count, "images")
+    for neighbours, cosines in zip(run_map.neighbours, run_map.similarities, strict=True):
+        _check_length(f"{prefix}a row of similarities", cosines, len(neighbours), "neighbours")
+        _check_range(f"{prefix}neighbours", neighbours, count, "images")
 
 
-def _check_confusion(what: str, row) -> None:
-    confusion, classes = row.get("confusion"), row.get("classes")
+def _check_confusion(name: str, row) -> None:
+    confusion = row.get("confusion")
+    classes = row.get("classes")
     if confusion is None:
         return
+    size = len(confusion)
     for counts in confusion:
-        _same_length(f"a row of {what}", counts, len(confusion), "rows")
+        _check_length(f"run {name}: a row of the confusion matrix", counts, size, "rows")
     if classes is not None:
-        _same_length(f"the classes of {what}", classes, len(confusion), "rows")
+        _check_length(f"run {name}: classes of the confusion matrix", classes, size, "rows")
 
 
-def _same_length(what: str, values, wanted: int, there: str) -> None:
-    if len(values) != wanted:
+def _check_length(name: str, values, expected: int, items: str) -> None:
+    count = len(values)
+    if count != expected:
         raise errors.UserError(
-            f"{what}: {len(values)} where there are {wanted} {there}; give as many."
+            f"{name}: got {count} values for {expected} {items}; the counts must match."
         )
 
 
-def _in_range(what: str, values, end: float, there: str) -> None:
+def _check_range(name: str, values, end: float, items: str) -> None:
     for value in values:
         if not 0 <= value < end:
-            raise errors.UserError(
-                f"{what}: {value} is not one of the {end} {there}, counted from 0."
-            )
+            limit = "" if math.isinf(end) else f" and less than {end}, the number of {items}"
+            raise errors.UserError(f"{name} is {value}, but must be at least 0{limit}.")

@@ -1,8 +1,12 @@
-"""A picture of what training will see: rows are images, columns the image and draws of its views."""
+"""A preview image of the augmented views.
+
+Each row shows a training image, followed by several random draws of each of its views.
+"""
 
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image, ImageDraw
@@ -11,33 +15,53 @@ from byol_jax import data, errors, randomness
 from byol_jax.builders import inputs, views
 from byol_jax.system import paths
 
-_GAP, _HEADER = 2, 12  # pixels
-_SHOWN = 160  # pixels to which smaller views are magnified, a whole number of times
+_GAP = 2  # pixels
+_HEADER = 12  # pixels
+_MIN_WIDTH = 160  # pixels; smaller views are magnified by a whole factor
 
 
 def preview(config: ConfigDict, out: str, *, num_images: int = 6, num_draws: int = 4) -> None:
-    """Writes the picture of `sheet` to `out`.
+    """Writes an image file that shows training images and random draws of their augmented views.
 
-    Raises UserError for an `out` whose suffix Pillow does not know.
+    Args:
+        config: The experiment's config.
+        out: Path of the file. Its suffix selects the format.
+        num_images: Number of training images, one per row.
+        num_draws: Number of random draws of each view.
+
+    Raises:
+        UserError: If Pillow does not support the suffix.
     """
     if Path(out).suffix.lower() not in Image.registered_extensions():
         raise errors.UserError(
-            f"--out={out} must end in .png, .jpg or another of Pillow's formats."
+            f"--out={out} must end in .png, .jpg or another image format that Pillow supports."
         )
-    picture = sheet(config, num_images=num_images, num_draws=num_draws)
+    image = sheet(config, num_images=num_images, num_draws=num_draws)
     with paths.whole_file(out, "wb") as file:
-        picture.save(file, Image.registered_extensions()[Path(out).suffix.lower()])
+        image.save(file, Image.registered_extensions()[Path(out).suffix.lower()])
 
 
 def sheet(config: ConfigDict, *, num_images: int, num_draws: int) -> Image.Image:
-    """Of num_images training images, evenly spaced, num_draws of each of the views."""
+    """Draws a grid of training images and their augmented views, as training sees them.
+
+    Args:
+        config: The experiment's config.
+        num_images: Number of rows. The images are taken at regular intervals from the split.
+        num_draws: Number of random draws of each view.
+
+    Returns:
+        The grid, with a column for the image and one for each draw of each view.
+    """
     source = _open(config, config.data.image_size)
     size = next(iter(views.settings_of(config).values())).size
-    whole = _open(config, size) if source.sizes_differ and not config.data.image_size else source
-    chosen = np.linspace(0, len(source) - 1, min(num_images, len(source))).astype(np.int32)
-    columns = [_shown(whole.take(chosen)["image"]), *_draws(config, source, chosen, num_draws)]
+    # Images of different sizes are shown cropped to the size of the first view.
+    needs_crop = source.sizes_differ and not config.data.image_size
+    originals = _open(config, size) if needs_crop else source
+    index = np.linspace(0, len(source) - 1, min(num_images, len(source))).astype(np.int32)
+    images = _as_shown(originals.take(index)["image"])
+    columns = [images, *_draw_views(config, source, index, num_draws)]
     titles = ["image"] + [f"{view} {n + 1}" for view in config.views for n in range(num_draws)]
-    return _sheet(columns, titles)
+    return _join(columns, titles)
 
 
 def _open(config, image_size):
@@ -45,38 +69,46 @@ def _open(config, image_size):
     return inputs.open_split(section, config.data.train_split)
 
 
-def _draws(config, source, chosen, num_draws):
-    """The columns: all draws of the first view, then of the next."""
+def _draw_views(config, source, index, num_draws):
+    """Returns the columns of the grid: the draws of the first view, then those of the next view."""
     reading = inputs.choose(config, source)
     make_views = jax.jit(views.make_views(config, cropped=reading.crops is not None))
     read = data.Reader(source, reading.crops, config.seed)
-    rows = np.arange(len(chosen), dtype=np.int32)
+    rows = np.arange(len(index), dtype=np.int32)
     draws = [
         make_views(
-            randomness.row_keys(randomness.step_key(config.seed, step), rows),
-            read(chosen, step, rows)["image"],
+            randomness.row_keys(randomness.step_key(config.seed, jnp.int32(step)), jnp.array(rows)),
+            read(index, step, rows)["image"],
         )
         for step in range(num_draws)
     ]
     return [
-        _shown(step[number], settings.mean, settings.std)
+        _as_shown(draw[number], settings.mean, settings.std)
         for number, settings in enumerate(views.settings_of(config).values())
-        for step in draws
+        for draw in draws
     ]
 
 
-def _shown(images, mean=None, std=None):
-    """Images [B, h, w, C] as uint8 RGB, magnified."""
+def _as_shown(images, mean=None, std=None):
+    """Returns images [B, h, w, C] as uint8 RGB: denormalized, and magnified if they are small."""
     images = np.asarray(images)
     if mean is not None and not np.issubdtype(images.dtype, np.integer):
         images = images * np.float32(std) + np.float32(mean)
     images = as_rgb(images)
-    times = max(_SHOWN // images.shape[1], 1)
-    return images.repeat(times, axis=1).repeat(times, axis=2)
+    factor = max(_MIN_WIDTH // images.shape[1], 1)
+    return images.repeat(factor, axis=1).repeat(factor, axis=2)
 
 
 def as_rgb(images: np.ndarray) -> np.ndarray:
-    """[..., C], of integers or in [0, 1], as uint8 [..., 3]: of other than RGB the first, in grey."""
+    """Converts images to RGB with 8 bits per channel.
+
+    Args:
+        images: Array [..., C] of integers, which use the range of their dtype, or of floats in
+            [0, 1]. If C is not 3, the first channel is shown in grey.
+
+    Returns:
+        Array [..., 3], uint8.
+    """
     if np.issubdtype(images.dtype, np.integer):
         images = images / np.float32(np.iinfo(images.dtype).max)
     if images.shape[-1] != 3:
@@ -84,15 +116,16 @@ def as_rgb(images: np.ndarray) -> np.ndarray:
     return np.round(np.clip(images, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
-def _sheet(columns, titles):
+def _join(columns, titles) -> Image.Image:
+    """Places columns of images, each [rows, h, w, 3], side by side with a title above each."""
     widths = [column.shape[2] + _GAP for column in columns]
     height = max(column.shape[1] for column in columns) + _GAP
-    sheet = Image.new("RGB", (sum(widths), _HEADER + height * len(columns[0])), "white")
-    pen = ImageDraw.Draw(sheet)
+    grid = Image.new("RGB", (sum(widths), _HEADER + height * len(columns[0])), "white")
+    pen = ImageDraw.Draw(grid)
     left = 0
     for column, title, width in zip(columns, titles, widths, strict=True):
         pen.text((left + 1, 0), title, fill="black")
-        for row, view in enumerate(column):
-            sheet.paste(Image.fromarray(view), (left, _HEADER + row * height))
+        for row, image in enumerate(column):
+            grid.paste(Image.fromarray(image), (left, _HEADER + row * height))
         left += width
-    return sheet
+    return grid

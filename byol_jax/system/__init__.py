@@ -1,1 +1,1 @@
-"""What touches the operating system and the devices: paths, XLA's settings, device placement."""
+"""Interfaces to the operating system and the devices: paths, XLA settings, device placement."""

@@ -1,38 +1,66 @@
-"""The device mesh: where arrays live, and which batches divide over it."""
+"""Placement of arrays on devices, and the check that a batch divides evenly over them."""
 
-import chex
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from byol_jax import errors, train_step
 
+Tree = TypeVar("Tree")
 
-def replicated(devices: list[jax.Device] | None = None) -> NamedSharding:
-    """A copy on each device; devices: this process's, unless given."""
+
+def replicated(devices: Sequence[Any] | None = None) -> NamedSharding:
+    """Returns the sharding that puts a full copy of an array on each device.
+
+    Args:
+        devices: JAX devices; by default the devices of this process.
+
+    Returns:
+        A sharding for arrays of any shape.
+    """
     return NamedSharding(_mesh(devices), PartitionSpec())
 
 
-def sharded(devices: list[jax.Device] | None = None) -> NamedSharding:
-    """The first axis divided over the devices; devices: this process's, unless given."""
+def sharded(devices: Sequence[Any] | None = None) -> NamedSharding:
+    """Returns the sharding that splits the first axis of an array over the devices.
+
+    Args:
+        devices: JAX devices; by default the devices of this process.
+
+    Returns:
+        A sharding for arrays whose first axis is a multiple of the number of devices.
+    """
     return NamedSharding(_mesh(devices), PartitionSpec(train_step.AXIS))
 
 
-def _mesh(devices) -> Mesh:
+def _mesh(devices: Sequence[Any] | None) -> Mesh:
     return Mesh(jax.local_devices() if devices is None else devices, train_step.AXIS)
 
 
-def replicate(tree: chex.ArrayTree) -> chex.ArrayTree:
-    """Places a copy of every array on each of this process's devices.
+def replicate(tree: Tree) -> Tree:
+    """Copies every array of a pytree to each device of this process.
 
-    By way of the host, so that the copies share no memory with `tree` and may be donated.
+    Args:
+        tree: Pytree of arrays.
+
+    Returns:
+        Pytree of the same structure and values. It shares no memory with `tree`, so its arrays can
+        be donated to a compiled function.
     """
+    # A direct copy from device to device could share memory; a copy through the host cannot.
     return jax.device_put(jax.device_get(tree), replicated())
 
 
 def shard(batch: dict) -> dict[str, jax.Array]:
-    """Places on every device its part of a batch.
+    """Splits a batch into equal parts and puts one part on each device of this process.
 
-    Leaves [B, …] of this process become [devices, B / devices, …].
+    Args:
+        batch: Arrays [B, ...] of this process, by name; the number of devices must divide B.
+
+    Returns:
+        Arrays [devices, B / devices, ...], by name.
     """
     sharding = sharded()
     count = sharding.num_devices
@@ -41,17 +69,25 @@ def shard(batch: dict) -> dict[str, jax.Array]:
 
 
 def check_batch_size(batch_size: int, microbatches: int, num_devices: int | None = None) -> None:
-    """Raises UserError, with a size that works, when the batch does not divide over the devices.
+    """Checks that a batch divides evenly over the devices and their microbatches.
 
-    num_devices: all that there are, unless given.
+    Args:
+        batch_size: Number of examples in the batch of all devices.
+        microbatches: Number of parts into which each device splits its share.
+        num_devices: Number of devices; by default all devices of all processes.
+
+    Raises:
+        UserError: The batch does not divide evenly. The message suggests a size that does.
     """
-    devices = num_devices or jax.device_count()
-    parts = devices * microbatches
+    num_devices = num_devices or jax.device_count()
+    parts = num_devices * microbatches
     if batch_size % parts or batch_size < 1:
-        over = f"{devices} devices" + (f" x {microbatches} microbatches" * (microbatches > 1))
+        divisors = f"{num_devices} devices"
+        if microbatches > 1:
+            divisors += f" x {microbatches} microbatches"
+        suggestion = max(batch_size // parts, 1) * parts
         raise errors.UserError(
-            f"batch_size ({batch_size}) must divide evenly over {over}; "
-            f"try {max(batch_size // parts, 1) * parts}.",
+            f"batch_size ({batch_size}) must divide evenly over {divisors}; try {suggestion}.",
             section="batch_size",
             value=batch_size,
         )

@@ -1,23 +1,43 @@
-"""The protocol by which long work reports how far it is."""
+"""The interface through which long tasks report their progress."""
 
 from typing import Protocol
 
 
 class Progress(Protocol):
-    """Receives progress updates; monitor.Counter shows them."""
+    """A receiver of progress updates, such as monitor.Counter, which displays them."""
 
-    def show(self, what: str, done: int, total: int) -> None:
-        """`done` of `total` items of the task `what` are done."""
+    def show(self, task: str, done: int, total: int) -> None:
+        """Receives the number of finished items of a task.
 
-    def tell(self, text: str) -> None:
-        """Prints a line."""
+        Args:
+            task: Name of the task, such as "reading images".
+            done: Number of finished items.
+            total: Number of all items of the task.
+        """
+
+    def print_line(self, text: str) -> None:
+        """Prints a line of text.
+
+        Args:
+            text: The line, without a line break at its end.
+        """
 
 
 class NullProgress:
-    """Discards progress updates."""
+    """A receiver of progress updates that ignores them."""
 
-    def show(self, what: str, done: int, total: int) -> None:
-        """Does nothing."""
+    def show(self, task: str, done: int, total: int) -> None:
+        """Ignores a progress update.
 
-    def tell(self, text: str) -> None:
-        """Does nothing."""
+        Args:
+            task: Name of the task.
+            done: Number of finished items.
+            total: Number of all items of the task.
+        """
+
+    def print_line(self, text: str) -> None:
+        """Ignores a line of text.
+
+        Args:
+            text: The line.
+        """

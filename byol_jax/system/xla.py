@@ -1,19 +1,20 @@
-"""XLA's settings that have to be made before the first array: fast CPU code, a compilation cache."""
+"""XLA settings that must be set before the first array: CPU reductions and a compilation cache."""
 
 import os
 from pathlib import Path
 
 _FUSION = "--xla_cpu_experimental_ynn_fusion_type"
-# Elementwise work in that library slows a ResNet's step by a tenth or more, views by ten times.
-# What is not named stays with XLA: so do convolutions, of whose filter gradients Eigen makes twice
-# as many in the same time (64 channels of 32 x 32: 99 GFLOP per core and second, and 46).
+# Only reductions use the YNN library. Its elementwise operations make a ResNet step at least a
+# tenth slower, and views ten times slower. Convolutions stay with Eigen, which computes filter
+# gradients twice as fast (64 channels of 32 x 32: 99 instead of 46 GFLOP/s per core).
 _FUSIONS = "LIBRARY_FUSION_TYPE_REDUCE"
 
 
 def prefer_fast_cpu() -> None:
-    """Lets XLA:CPU reduce with its library, which shortens a ResNet's step by a tenth; call it first.
+    """Makes XLA compute reductions on CPUs with its faster library, through XLA_FLAGS.
 
-    Does nothing where XLA_FLAGS sets the same flag.
+    This shortens a ResNet step by a tenth. It has an effect only before JAX creates the first
+    array. If XLA_FLAGS already sets the same flag, nothing changes.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if _FUSION not in flags:
@@ -21,12 +22,15 @@ def prefer_fast_cpu() -> None:
 
 
 def keep_compiled() -> None:
-    """Keeps programs that took a second or more to compile, in ~/.cache/byol_jax, for later starts.
+    """Makes JAX cache compiled programs in ~/.cache/byol_jax, so that later runs start faster.
 
-    Does nothing where JAX_COMPILATION_CACHE_DIR names a folder.
+    The cache contains programs that took at least a second to compile. If
+    JAX_COMPILATION_CACHE_DIR names another folder, nothing changes.
     """
-    import jax  # here, so that the command line can set flags without loading it
+    import jax  # imported here, so that the command line can set XLA_FLAGS before JAX loads
 
-    if jax.config.jax_compilation_cache_dir is None:
+    # JAX defines its config's attributes at run time.
+    folder = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
+    if folder is None:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
         jax.config.update("jax_compilation_cache_dir", str(cache / "byol_jax" / "compiled"))

@@ -1,1 +1,1 @@
-"""Training runs: their start, their steps, and what is made of them at the end."""
+"""Training runs: preparation, the training loop, and the export and evaluation at the end."""

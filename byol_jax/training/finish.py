@@ -1,6 +1,6 @@
-"""After the last step: the encoder's file, the accuracies, the report."""
+"""After training: export the encoder, evaluate it, and write the report."""
 
-from byol_jax import checkpoint, encoders, workdir
+from byol_jax import checkpoint, encoders, train_state, workdir
 from byol_jax.builders import encoder as build_encoder
 from byol_jax.evaluation import table
 from byol_jax.report import contents
@@ -8,18 +8,28 @@ from byol_jax.training import measure, start
 
 
 def finish(
-    experiment: start.Experiment, state, checkpoints: checkpoint.Checkpoints
+    experiment: start.Experiment,
+    state: train_state.TrainState,
+    checkpoints: checkpoint.Checkpoints,
 ) -> dict[str, list[table.Row]]:
-    """Writes the encoder of the last state, evaluates, and writes the report, as the config says.
+    """Exports the encoder of a finished run, evaluates it, and writes the report.
 
-    Prints the table of accuracies, and the files that it writes.
+    The evaluation needs labels, and config.report says whether to write a report. Prints the table
+    of accuracies and the names of the files.
+
+    Args:
+        experiment: The experiment.
+        state: The last train state, on the host.
+        checkpoints: The checkpoints of the run.
 
     Returns:
-        The rows of the table by candidate: none without labels.
+        The results by candidate; empty if the run is not evaluated.
     """
-    config, folder = experiment.config, experiment.workdir
+    config = experiment.config
+    folder = experiment.workdir
+    # The encoder comes first, so that it exists even if the evaluation fails.
     encoder = build_encoder.of_state(config, experiment.parts.method, experiment.source, state)
-    encoders.file.write(folder / workdir.ENCODER, encoder.params, encoder.stats, encoder.about)
+    encoders.file.write(folder / workdir.ENCODER, encoder.params, encoder.stats, encoder.info)
     print(f"wrote {folder / workdir.ENCODER}")
     rows = {}
     if experiment.splits is not None:

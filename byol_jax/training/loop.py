@@ -1,6 +1,7 @@
-"""The steps of a run, logged and saved as the config says, until the last or until told to stop."""
+"""The training loop: takes the steps of a run, logs them and saves checkpoints."""
 
 import json
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,16 +14,22 @@ from byol_jax.training import start
 
 
 class Preempted(Exception):
-    """The run was told to stop; its state of this step is saved."""
+    """The run was asked to stop early, and its state has been saved.
+
+    Args:
+        step: Number of steps done.
+        total: Number of steps of the whole run.
+    """
 
     def __init__(self, step: int, total: int):
         super().__init__(
-            f"stopped at step {step} of {total} as requested; run the same command to resume."
+            f"stopped after step {step} of {total} as requested; the state is saved. Run the same "
+            "command to resume."
         )
 
 
 class NotFinite(errors.UserError, FloatingPointError):
-    """The loss or a gradient stayed not finite for more steps than config.most_skipped."""
+    """The loss or a gradient was not finite for more consecutive steps than most_skipped allows."""
 
 
 def steps(
@@ -32,49 +39,75 @@ def steps(
     *,
     is_writer: bool,
 ) -> TrainState:
-    """The state after the last step, which is saved; `state` is on the host.
+    """Runs the remaining training steps, writes the log, and saves checkpoints.
 
-    Raises Preempted when told to stop, NotFinite where numbers stay not finite, OSError
-    when the last save fails.
+    Args:
+        experiment: The experiment.
+        state: The state to start from, on the host.
+        checkpoints: Where to save states.
+        is_writer: True on the process that writes the log.
+
+    Returns:
+        The last state, with one copy on each device of this process.
+
+    Raises:
+        Preempted: If the run is asked to stop early; its state is saved.
+        NotFinite: If the loss or a gradient is not finite in too many steps in a row.
+        OSError: If the last state cannot be saved.
     """
-    config, total = experiment.config, experiment.parts.total_steps
+    config = experiment.config
+    total = experiment.parts.total_steps
     first_step = int(state.step)
     is_logged = step.logs(config, total)
     take_step = step.parallel_step(config, experiment.parts, experiment.inputs)
-    source = experiment.source
-    examples = [devices.replicate(source.examples)] if experiment.inputs.resident else []
+    examples = _place_examples(experiment)
     guard = _Guard(experiment, int(state.skipped))
     state = devices.replicate(state)
-    metrics, batch = {}, {}
-    host_batches = inputs.batches(experiment.inputs, config, source, start_step=first_step)
+    metrics = {}
+    batch = {}
     with (
-        data.Prefetch(host_batches, devices.shard) as batches,
-        _log(experiment, first_step, is_writer) as log,
+        _open_batches(experiment, first_step) as batches,
+        _open_log(experiment, first_step, is_writer) as log,
         hosts.Notice() as notice,
     ):
         for done in range(first_step + 1, total + 1):
-            previous = metrics, batch
+            previous = (metrics, batch)
             batch = batches.next(metrics)
             state, metrics = take_step(state, batch, *examples)
-            # The step above has only been dispatched: waiting for the one before it keeps the host
-            # one step ahead of the devices, not more.
+            # Wait for the previous step, so that the host is one step ahead of the devices.
             guard.check(done - 1, *previous, state, log)
             log.at(done)
+            # The metrics kept in the log belong to an earlier step; this does not wait.
             log.flush()
             if is_logged(done):
                 log(done, metrics, waited=batches.waited)
+            # All processes must ask at every step, so that they stop at the same step.
             stops = notice.reached()
             if stops or done % config.checkpoint_every_steps == 0 or done == total:
-                # A state that must not be saved shows only when its step is done.
+                # Wait for this step: its state must not be saved if the guard stops the run.
                 guard.check(done, metrics, batch, state, log)
                 log.flush()
-                _save(checkpoints, done, state, log, must=stops or done == total)
+                _save(checkpoints, done, state, log, required=stops or done == total)
             if stops and done < total:
                 raise Preempted(done, total)
     return state
 
 
-def _log(experiment: start.Experiment, first_step: int, is_writer: bool) -> monitor.Log:
+def _place_examples(experiment: start.Experiment) -> list[Any]:
+    """Returns the extra argument of the train step: the data set in device memory, if resident."""
+    if not experiment.inputs.resident:
+        return []
+    return [devices.replicate(experiment.source.examples)]
+
+
+def _open_batches(experiment: start.Experiment, first_step: int) -> data.Prefetch:
+    batches = inputs.batches(
+        experiment.inputs, experiment.config, experiment.source, start_step=first_step
+    )
+    return data.Prefetch(batches, devices.shard)
+
+
+def _open_log(experiment: start.Experiment, first_step: int, is_writer: bool) -> monitor.Log:
     return monitor.Log(
         experiment.workdir,
         batch_size=experiment.config.batch_size,
@@ -87,47 +120,81 @@ def _log(experiment: start.Experiment, first_step: int, is_writer: bool) -> moni
     )
 
 
-def _save(checkpoints, done, state, log, *, must):
-    """Saves the state. A failure, often a full disk, is only a warning unless the save `must` be."""
+def _save(
+    checkpoints: checkpoint.Checkpoints,
+    done: int,
+    state: TrainState,
+    log: monitor.Log,
+    *,
+    required: bool,
+) -> None:
+    """Saves a state; if saving fails, only warns, unless `required` is set."""
     try:
         checkpoints.save(done, state)
-        if must:
+        if required:
             checkpoints.wait()
     except OSError as error:
-        if must:
+        if required:
             raise
-        log.alert(f"at step {done}: {error} Training goes on, and tries again at the next save.")
+        log.alert(f"at step {done}: {error} Training continues and tries again at the next save.")
 
 
 class _Guard:
-    """Watches for steps whose numbers were not finite, which have moved nothing."""
+    """Detects steps with a loss or gradient that is not finite; after too many, it stops the run.
 
-    def __init__(self, experiment: start.Experiment, in_a_row: int):
-        self._most = experiment.config.most_skipped
-        self._in_a_row = in_a_row
+    The train step itself skips the update in such a step.
+    """
+
+    def __init__(self, experiment: start.Experiment, num_skipped: int):
+        self._most_skipped = experiment.config.most_skipped
+        self._num_skipped = num_skipped  # in a row
         self._folder = experiment.workdir / workdir.NOT_FINITE
         self._checked = 0
 
-    def check(self, done, metrics, batch, state, log) -> None:
-        """Waits for the metrics of a step; raises NotFinite for one too many in a row."""
+    def check(
+        self,
+        done: int,
+        metrics: dict[str, jax.Array],
+        batch: dict[str, Any],
+        state: TrainState,
+        log: monitor.Log,
+    ) -> None:
+        """Waits until a step is complete and checks that its loss and gradients were finite.
+
+        Args:
+            done: Number of the step, from 1.
+            metrics: Metrics of the step; empty before the first step.
+            batch: The batch of the step.
+            state: The state after this step or a later one. If the run stops, it equals the state
+                before this step, because the train step no longer updates anything.
+            log: Receives a warning about a skipped step.
+
+        Raises:
+            NotFinite: If too many steps in a row were skipped.
+        """
         if not metrics or done == self._checked:
             return
         self._checked = done
         if not float(metrics["skipped"]):
-            self._in_a_row = 0
+            self._num_skipped = 0
             return
-        self._in_a_row += 1
-        what = f"the loss ({float(metrics['loss']):g}) or a gradient is not finite at step {done}"
-        if self._in_a_row <= self._most:
-            log.alert(f"{what}: skipped, {self._in_a_row} of {self._most} in a row.")
+        self._num_skipped += 1
+        loss = float(metrics["loss"])
+        problem = f"the loss ({loss:g}) or a gradient is not finite at step {done}"
+        if self._num_skipped <= self._most_skipped:
+            log.alert(
+                f"{problem}. The step is skipped: {self._num_skipped} in a row, at most "
+                f"{self._most_skipped} allowed."
+            )
             return
-        self._keep(done, batch, state)
+        self._save_evidence(done, batch, state)
         raise NotFinite(
-            f"{what}. The state before it and the indices of its images are in {self._folder}. Lower "
-            "schedule.learning_rate or lengthen its warm-up; most_skipped lets a run pass over some."
+            f"{problem}. The state before this step and the indices of its images are in "
+            f"{self._folder}. Lower schedule.learning_rate, lengthen its warm-up, or raise "
+            "most_skipped to skip such steps."
         )
 
-    def _keep(self, done, batch, state):
+    def _save_evidence(self, done: int, batch: dict[str, Any], state: TrainState) -> None:
         self._folder.mkdir(exist_ok=True)
         name = f"step_{done}_process_{jax.process_index()}"
         index = np.asarray(batch["index"]).ravel().tolist()

@@ -1,4 +1,4 @@
-"""What features are worth: a run's, beside those of the same network untrained and of raw pixels."""
+"""Evaluates the encoder of a run, the untrained encoder and raw pixels."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ import numpy as np
 import rich
 from ml_collections import ConfigDict
 
-from byol_jax import checkpoint, data, encoders, metrics, workdir
+from byol_jax import checkpoint, data, encoders, errors, metrics, train_state, workdir
 from byol_jax.builders import encoder as build_encoder
 from byol_jax.builders import views
 from byol_jax.evaluation import features, finetune, knn, protocols, table
@@ -20,25 +20,32 @@ from byol_jax.training import start
 
 
 class Candidate(NamedTuple):
-    """Features to measure.
+    """A feature extractor to evaluate: a function of images, and the encoder that it uses.
 
     Attributes:
-        encode: images [B, H, W, C] -> features [B, F].
-        step: updates done by the encoder.
-        encoder: the network that image protocols train on; None where there is none.
-        about: further settings of the candidate's rows.
+        encode: Maps images [B, H, W, C] to features [B, F].
+        step: Number of training steps of the encoder.
+        encoder: The encoder, for protocols that train on images; None for raw pixels.
+        info: Additional settings for the rows of this candidate.
     """
 
-    encode: Callable
+    encode: Callable[[np.ndarray], jax.Array | np.ndarray]
     step: int
     encoder: encoders.Encoder | None
-    about: Mapping[str, Any] = {}
+    info: Mapping[str, Any] = {}
 
 
 def pixels(images: np.ndarray) -> np.ndarray:
-    """The features without a network: [B, H, W, C] of integers to [B, H * W * C] in [0, 1]."""
-    full = np.float32(np.iinfo(images.dtype).max)
-    return np.asarray(images, np.float32).reshape(len(images), -1) / full
+    """Converts images to flat pixel values in [0, 1], a baseline without a network.
+
+    Args:
+        images: Unsigned integers [B, H, W, C].
+
+    Returns:
+        Features, float32 [B, H * W * C].
+    """
+    largest = np.float32(np.iinfo(images.dtype).max)
+    return np.asarray(images, np.float32).reshape(len(images), -1) / largest
 
 
 def evaluate(
@@ -47,60 +54,91 @@ def evaluate(
     sources: tuple[data.Source, data.Source],
     candidates: Mapping[str, Candidate],
 ) -> dict[str, list[table.Row]]:
-    """The protocols' rows for each candidate, in their order; also written and printed.
+    """Evaluates several feature extractors with the protocols of the config.
+
+    Prints a table of accuracies and writes evaluation.json.
 
     Args:
-        config: an experiment whose `evaluate` config.check.check_evaluation lets through.
-        folder: the workdir that gets evaluation.json; None writes no file.
-        sources: as inputs.open_evaluation gives them.
-        candidates: by name.
+        config: The experiment's config, checked by config.check.check_evaluation.
+        folder: Working directory for the results; None writes no file.
+        sources: Training and test split, from inputs.open_evaluation.
+        candidates: The candidates by name.
+
+    Returns:
+        One row per candidate and protocol, in the order of the protocols; one per fraction of
+        labels for "semi".
     """
-    chosen = tuple(config.evaluate.protocols)
+    protocol_names = tuple(config.evaluate.protocols)
     options = config.evaluate.options.to_dict()
-    options = {name: options[name] for name in options if name in chosen}
-    splits = [Images(source.gather, source.labels) for source in sources]
-    rows, measures = {}, {}
+    options = {name: options[name] for name in options if name in protocol_names}
+    train_source, test_source = sources
+    num_classes = train_source.require_labels()
+    train = Images(train_source.gather, train_source.labels)
+    test = Images(test_source.gather, test_source.labels)
+    rows = {}
+    measures = {}
     for name, candidate in candidates.items():
-        extract = functools.cache(functools.partial(_features, candidate.encode, sources))
-        measured = protocols.evaluate(
+        # Cached, because the measures below use the features that the protocols extracted.
+        extract = functools.cache(functools.partial(_extract, candidate.encode, sources))
+        results = protocols.evaluate(
             protocols.Subject(extract, _backbone(config, candidate.encoder)),
-            *splits,
-            num_classes=sources[0].num_classes,
-            protocols=chosen,
+            train,
+            test,
+            num_classes=num_classes,
+            protocols=protocol_names,
             options=options,
         )
         origin = _origin(config, sources, candidate)
-        rows[name] = [row._replace(settings={**origin, **row.settings}) for row in measured]
+        rows[name] = [row._replace(settings={**origin, **row.settings}) for row in results]
         if extract.cache_info().currsize:
-            measures[name] = _measures(extract()[1])
-    written = []
+            _, test_features = extract()
+            measures[name] = _measures(test_features)
+    files = []
     if folder is not None:
         folder = paths.local(folder)
-        written.append(_write(folder, rows, measures, sources[0].classes))
-        if "semi" in chosen:
-            written += _write_labels(folder, splits[0].labels, sources[0].num_classes, options)
+        files.append(_write(folder, rows, measures, train_source.classes))
+        if "semi" in protocol_names:
+            files += _write_labels(folder, train.labels, num_classes, options)
     rich.print(table.table(rows))
-    for file in written:
+    for file in files:
         print(f"wrote {file}")
     return rows
 
 
 def measure_run(
-    experiment: start.Experiment, last, checkpoints: checkpoint.Checkpoints
+    experiment: start.Experiment,
+    last: train_state.TrainState,
+    checkpoints: checkpoint.Checkpoints,
 ) -> dict[str, list[table.Row]]:
-    """Evaluates the checkpoints that config.evaluate.steps names, and its baselines.
+    """Evaluates the checkpoints in config.evaluate.steps and the baselines of a run.
 
-    last: the newest state, on the host.
+    Args:
+        experiment: The experiment.
+        last: The newest train state, on the host.
+        checkpoints: The checkpoints of the run.
+
+    Returns:
+        The results by candidate; see `evaluate`.
+
+    Raises:
+        UserError: If the experiment has no splits to evaluate on.
+        FileNotFoundError: If a checkpoint in config.evaluate.steps does not exist.
     """
     config = experiment.config
+    if experiment.splits is None:
+        raise errors.UserError(
+            "the experiment has no splits to evaluate on; set evaluate.protocols, and use data "
+            "with labels."
+        )
+    train_source, _ = experiment.splits
     states = {}
-    for which in config.evaluate.steps:
-        if which == "last":
+    for step in config.evaluate.steps:
+        if step == "last":
             states["learned"] = last
-        elif which == "best":
-            states["best"] = _best(experiment, checkpoints)
+        elif step == "best":
+            states["best"] = _restore_best(experiment, checkpoints, train_source)
         else:
-            states[f"step {which}"] = checkpoints.restore(experiment.first, step=which)
+            states[f"step {step}"] = checkpoints.restore(experiment.first, step=step)
     if "untrained" in config.evaluate.baselines:
         states["untrained"] = experiment.first
     candidates = {name: candidate(experiment, state) for name, state in states.items()}
@@ -109,73 +147,113 @@ def measure_run(
     return evaluate(config, experiment.workdir, experiment.splits, candidates)
 
 
-def candidate(experiment: start.Experiment, state) -> Candidate:
-    """The candidate of a train state on the host."""
+def candidate(experiment: start.Experiment, state: train_state.TrainState) -> Candidate:
+    """Creates an evaluation candidate from the encoder of a train state.
+
+    Args:
+        experiment: The experiment.
+        state: The train state, on the host.
+
+    Returns:
+        The candidate, with its parameters on the default device.
+    """
     encoder = build_encoder.of_state(
         experiment.config, experiment.parts.method, experiment.source, state
     )
-    placed = jax.device_put((state.params, state.stats))
-    encode = functools.partial(jax.jit(experiment.parts.encode), *placed)
+    params, stats = jax.device_put((state.params, state.stats))
+    encode = functools.partial(jax.jit(experiment.parts.encode), params, stats)
     return Candidate(encode, int(state.step), encoder)
 
 
 def validation_accuracy(candidate: Candidate, source: data.Source) -> float:
-    """By kNN, on a tenth of the training split, of the rest: to choose among checkpoints."""
-    rows, labels = features.extract(candidate.encode, source.images), source.labels
-    kept, held_out = features.split(np.random.default_rng(0), len(rows), 0.1)
+    """Measures kNN accuracy on a random tenth of a split, with the other nine tenths as neighbors.
+
+    It serves to choose among checkpoints without the test split.
+
+    Args:
+        candidate: The features to measure.
+        source: The training split.
+
+    Returns:
+        Accuracy in [0, 1].
+    """
+    rows = features.extract(candidate.encode, source.images)
+    labels = source.labels
+    neighbours, queries = features.split(np.random.default_rng(0), len(rows), 0.1)
     row = knn.knn(
-        rows[kept], labels[kept], rows[held_out], labels[held_out], num_classes=source.num_classes
+        rows[neighbours],
+        labels[neighbours],
+        rows[queries],
+        labels[queries],
+        num_classes=source.require_labels(),
     )
     return row.accuracy
 
 
-def _best(experiment: start.Experiment, checkpoints: checkpoint.Checkpoints):
-    """The state of the checkpoint that is best by kNN on a tenth of the training split."""
-    best, best_accuracy = None, -1.0
+def _restore_best(
+    experiment: start.Experiment, checkpoints: checkpoint.Checkpoints, source: data.Source
+) -> train_state.TrainState:
+    """Restores the checkpoint with the best validation accuracy, the newest one in a tie."""
+    best = None
+    best_accuracy = -1.0
     for step in checkpoints.steps():
         state = checkpoints.restore(experiment.first, step=step)
-        accuracy = validation_accuracy(candidate(experiment, state), experiment.splits[0])
-        rich.print(f"step {step}: {accuracy:.2%} by kNN on a tenth of the training split")
+        accuracy = validation_accuracy(candidate(experiment, state), source)
+        rich.print(
+            f"step {step}: kNN accuracy {accuracy:.2%} on a held-out tenth of the training split"
+        )
         if accuracy >= best_accuracy:
-            best, best_accuracy = state, accuracy
+            best = state
+            best_accuracy = accuracy
+    if best is None:
+        raise FileNotFoundError(
+            f"{experiment.workdir} has no checkpoint; run `train` with this --workdir first."
+        )
     return best
 
 
-def _features(encode, sources):
-    return tuple(features.extract(encode, source.images) for source in sources)
+def _extract(
+    encode: Callable[[np.ndarray], jax.Array | np.ndarray],
+    sources: tuple[data.Source, data.Source],
+) -> tuple[np.ndarray, np.ndarray]:
+    train, test = sources
+    return features.extract(encode, train.images), features.extract(encode, test.images)
 
 
 def _backbone(config: ConfigDict, encoder: encoders.Encoder | None) -> Backbone | None:
     if encoder is None:
         return None
-    view = views.tuning_view(config) if config.views else views.crops(encoder.about.view)
+    view = views.tuning_view(config) if config.views else views.crops(encoder.info.view)
     return Backbone(
         encoder.network, encoder.params, encoder.stats, encoder.num_features, view, encoder.view
     )
 
 
-def _origin(config, sources, candidate):
-    """The settings of every row: on what, when and by what code it was measured."""
+def _origin(
+    config: ConfigDict, sources: tuple[data.Source, data.Source], candidate: Candidate
+) -> dict[str, Any]:
+    """Returns the settings that all result rows share: data, step, seed and commit."""
+    train, test = sources
     return {
-        "data": sources[0].name,
-        "train_split": sources[0].split,
-        "test_split": sources[1].split,
+        "data": train.name,
+        "train_split": train.split,
+        "test_split": test.split,
         "step": candidate.step,
         "run_seed": config.seed,
         "commit": version.commit(),
-        **candidate.about,
+        **candidate.info,
     }
 
 
-def _measures(rows):
-    """Of features [N, F] of the test split: how much of their space they use."""
+def _measures(rows) -> dict[str, float]:
+    """Measures how much of the feature space the test features [N, F] occupy."""
     rank = metrics.effective_rank(rows - rows.mean(axis=0, keepdims=True))
     return {"spread": float(metrics.spread(rows)), "effective_rank": float(rank)}
 
 
-def _write(folder, rows, measures, classes) -> Path:
-    accuracy = {name: [row._asdict() for row in measured] for name, measured in rows.items()}
-    steps = [row.settings["step"] for measured in rows.values() for row in measured]
+def _write(folder: Path, rows, measures, classes) -> Path:
+    accuracy = {name: [row._asdict() for row in results] for name, results in rows.items()}
+    steps = [row.settings["step"] for results in rows.values() for row in results]
     workdir.write_evaluation(
         folder,
         {
@@ -188,8 +266,8 @@ def _write(folder, rows, measures, classes) -> Path:
     return folder / workdir.EVALUATION
 
 
-def _write_labels(folder, labels, num_classes, options) -> list[Path]:
-    """Which examples had their labels under "semi": a file per fraction and seed, a line each."""
+def _write_labels(folder: Path, labels: np.ndarray, num_classes: int, options) -> list[Path]:
+    """Writes the indices of the examples on which "semi" trains, one file per fraction and seed."""
     semi = options.get("semi", {})
     files = []
     for fraction in semi.get("fractions", finetune.FRACTIONS):

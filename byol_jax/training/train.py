@@ -1,8 +1,8 @@
-"""One training run: prepare, resume, take the steps, finish."""
+"""A whole training run: prepare, resume, train, evaluate."""
 
 import json
 from importlib import metadata
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from ml_collections import ConfigDict
@@ -15,13 +15,16 @@ from byol_jax.training import finish, loop, start
 
 
 class Cluster(NamedTuple):
-    """Several processes that are one run.
+    """How the processes of a distributed run connect to each other.
+
+    If coordinator, num_processes and process_id are all None, they come from the environment of
+    SLURM, TPU, GKE or Open MPI.
 
     Attributes:
-        coordinator, num_processes, process_id: where process 0 listens, HOST:PORT, how many
-            processes there are, and which this one is; all None takes them from the environment
-            that SLURM, TPU, GKE or Open MPI make.
-        timeout: seconds to wait for the others.
+        coordinator: Address on which process 0 listens, HOST:PORT.
+        num_processes: Number of processes.
+        process_id: Number of this process, from 0.
+        timeout: Seconds to wait for the other processes.
     """
 
     coordinator: str | None = None
@@ -33,22 +36,29 @@ class Cluster(NamedTuple):
 def train(
     config: ConfigDict, workdir: str, *, cluster: Cluster | None = None
 ) -> dict[str, list[table.Row]]:
-    """Trains from the newest checkpoint of the workdir, or from the start, then finishes.
+    """Trains from the newest checkpoint, or from the start, and then evaluates the encoder.
 
-    Prints the accuracies as a table. Where it is one of several processes, an error ends it at once
-    (see hosts.exit_if_distributed).
+    Prints the accuracies as a table. In a distributed run, an error ends this process immediately;
+    see hosts.exit_if_distributed.
+
+    Args:
+        config: The experiment's config.
+        workdir: Working directory of the run.
+        cluster: How to connect the processes of a distributed run; None for a single process.
 
     Returns:
-        The rows of the table by candidate; without labels there are none.
+        The results by candidate; empty without labels or protocols, and on all processes but the
+        first.
 
     Raises:
-        UserError: for a config that is wrong, or does not suit the data or the workdir.
-        loop.Preempted: when the run was told to stop; its state is saved.
+        UserError: If the config is wrong or does not fit the data or the working directory.
+        Preempted: If the run is asked to stop early; its state is saved.
     """
     check.check(config)
     if cluster is not None:
-        place = hosts.find(cluster.coordinator, cluster.num_processes, cluster.process_id)
-        hosts.connect(place, _same_everywhere(config), timeout=cluster.timeout)
+        # Connect before anything else uses JAX's devices.
+        address = hosts.find(cluster.coordinator, cluster.num_processes, cluster.process_id)
+        hosts.connect(address, _shared_facts(config), timeout=cluster.timeout)
     try:
         return _train(config, workdir)
     except loop.Preempted:
@@ -73,12 +83,13 @@ def _train(config: ConfigDict, workdir: str) -> dict[str, list[table.Row]]:
         rows = {}
         if is_writer:
             rows = finish.finish(experiment, jax.device_get(state), checkpoints)
+    # No process may exit while the first one still evaluates.
     hosts.wait_for_all("finished")
     return rows
 
 
-def _same_everywhere(config: ConfigDict) -> dict[str, str]:
-    """What all processes of a run must have in common."""
+def _shared_facts(config: ConfigDict) -> dict[str, Any]:
+    """Returns the versions and config fields that must be equal on all processes of a run."""
     versions = {f"the version of {name}": metadata.version(name) for name in ("jax", "flax")}
     fields = saved.flat(json.loads(json.dumps(config.to_dict())))
     return {
@@ -89,8 +100,9 @@ def _same_everywhere(config: ConfigDict) -> dict[str, str]:
 
 
 def _facts(experiment: start.Experiment) -> dict[str, str]:
-    """The start-up summary."""
-    config, parts = experiment.config, experiment.parts
+    """Returns the summary printed at the start of a run, a dict from headings to texts."""
+    config = experiment.config
+    parts = experiment.parts
     facts = {
         "method": f"{config.method.name}, encoder {config.encoder.name}, seed {config.seed}",
         "data": _data_fact(experiment),
@@ -102,20 +114,23 @@ def _facts(experiment: start.Experiment) -> dict[str, str]:
     }
     capacity = parts.method.capacity
     if capacity:
-        facts["queue"] = f"{capacity:,} keys, {capacity / len(experiment.source):.1%} of the data"
+        share = capacity / len(experiment.source)
+        facts["queue"] = f"{capacity:,} keys, {share:.1%} of the number of images"
     return facts
 
 
 def _rate_fact(experiment: start.Experiment) -> str:
     section = experiment.config.schedule
+    scaling = section.get("scaling", "linear")
     return (
-        f"{experiment.parts.peak_learning_rate:g} at its peak = {section.learning_rate:g} scaled "
-        f"{section.get('scaling', 'linear')}; {section.name}"
+        f"peak {experiment.parts.peak_learning_rate:g} ({section.learning_rate:g} with {scaling} "
+        f"scaling), {section.name} schedule"
     )
 
 
 def _data_fact(experiment: start.Experiment) -> str:
-    source, section = experiment.source, experiment.config.data
+    source = experiment.source
+    section = experiment.config.data
     size = "any size" if source.sizes_differ else " x ".join(map(str, source.image_shape))
     labels = f"{source.num_classes} classes" if source.num_classes else "no labels"
     return f"{section.name} {section.train_split}: {len(source):,} images of {size}, {labels}"
@@ -125,8 +140,8 @@ def _batch_fact(config: ConfigDict) -> str:
     count = jax.device_count()
     platform = jax.devices()[0].platform
     return (
-        f"{config.batch_size} = {count} {platform} devices x {config.batch_size // count}, in "
-        f"{config.microbatches} microbatches"
+        f"{config.batch_size} = {count} {platform} devices x {config.batch_size // count} images; "
+        f"microbatches per device: {config.microbatches}"
     )
 
 
@@ -134,8 +149,8 @@ def _optimizer_fact(experiment: start.Experiment) -> str:
     params = experiment.first.params
     mask = monitor.leaves_text(params, experiment.parts.mask(params))
     name = experiment.config.optimizer.name
-    adapted = " and adapted" if name == "lars" else ""
-    return f"{name}; decayed{adapted}: {mask}"
+    effects = "weight decay and adaptation" if name == "lars" else "weight decay"
+    return f"{name}; {effects} on: {mask}"
 
 
 def _warnings(experiment: start.Experiment) -> list[str]:
@@ -145,5 +160,6 @@ def _warnings(experiment: start.Experiment) -> list[str]:
         return []
     return [
         f"the queue (method.capacity {capacity}) is larger than the data set ({num_examples}): "
-        "it holds older keys of the very images; choose a capacity well below the data set's size."
+        "it contains older keys of the same images as the batch. Choose a capacity well below the "
+        "size of the data set."
     ]

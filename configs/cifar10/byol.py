@@ -1,4 +1,4 @@
-"""BYOL on CIFAR-10, ResNet-18, 800 epochs (lightly's benchmark).
+"""BYOL on CIFAR-10, ResNet-18, 800 epochs, the recipe of lightly's benchmark.
 
     python -m byol_jax train --config=configs/cifar10/byol.py --workdir=runs/cifar10_byol
 

@@ -1,8 +1,8 @@
-"""Instance discrimination on CIFAR-10, ResNet-18, 200 epochs (the command of the authors' README).
+"""Instance discrimination on CIFAR-10, ResNet-18, 200 epochs, the command of the authors' README.
 
     python -m byol_jax train --config=configs/cifar10/instdisc.py --workdir=runs/cifar10_instdisc
 
-Published: 80.8 kNN (k=200), by the exact softmax.
+Published: 80.8 kNN (k=200), with the exact softmax.
 Ours: not run yet.
 """
 

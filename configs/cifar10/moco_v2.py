@@ -1,8 +1,9 @@
-"""MoCo v2 on CIFAR-10, ResNet-18, 800 epochs (after lightly's benchmark, which is symmetric).
+"""MoCo v2 on CIFAR-10, ResNet-18, 800 epochs, after lightly's benchmark.
 
     python -m byol_jax train --config=configs/cifar10/moco_v2.py --workdir=runs/cifar10_moco_v2
 
-Published by lightly: 89.9 kNN (k=200, T=0.1), the best of all epochs; ours asks with one view only.
+Published by lightly: 89.9 kNN (k=200, T=0.1), the best of all epochs. Its loss is symmetric; this
+config computes queries from one view only.
 Ours: not run yet.
 """
 

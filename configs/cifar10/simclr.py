@@ -1,4 +1,4 @@
-"""SimCLR on CIFAR-10, ResNet-18, 1000 epochs (the command of the authors' README).
+"""SimCLR on CIFAR-10, ResNet-18, 1000 epochs, the command of the authors' README.
 
     python -m byol_jax train --config=configs/cifar10/simclr.py --workdir=runs/cifar10_simclr
 

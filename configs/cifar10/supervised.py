@@ -1,8 +1,8 @@
 """The supervised baseline on CIFAR-10, ResNet-18, 200 epochs.
 
-    python -m byol_jax train --config=configs/cifar10/supervised.py --workdir=runs/cifar10_supervised
+    python -m byol_jax train --config=configs/cifar10/supervised.py --workdir=runs/cifar_supervised
 
-No published number is known for exactly this recipe.
+We know of no published number for exactly this recipe.
 Ours: not run yet.
 """
 

@@ -1,11 +1,14 @@
-"""Instance discrimination on Fashion-MNIST's 60,000 training pictures: five minutes on two CPU cores.
+"""Instance discrimination with NCE on the 60,000 training images of Fashion-MNIST.
 
-    python -m byol_jax train --config=configs/fashion_mnist/instdisc_nce.py --workdir=runs/instdisc_nce
+    python -m byol_jax train --config=configs/fashion_mnist/instdisc_nce.py --workdir=runs/nce
 
-The data, and why the network and the views are as they are: bases.small_grey. By noise
-contrastive estimation with 512 draws: 4,096 as in the paper take three times as long. The rest is as
-in instdisc.py.
-Ours: README's table, from results/instdisc_nce-*.
+A run takes at most five minutes on two CPU cores. Data, network and views are those of
+bases.small_grey, which explains their choice.
+
+Each example has 512 noise draws; the paper's 4,096 take three times as long. The other settings are
+those of instdisc.py.
+
+Ours: the table in docs/results.md, from results/instdisc_nce-*.
 """
 
 from byol_jax.config import bases

@@ -1,9 +1,10 @@
-"""SimSiam, which is BYOL without a moving average, on Fashion-MNIST's 60,000 training pictures: five minutes on two CPU cores.
+"""SimSiam, which is BYOL without a moving average, on the 60,000 training images of Fashion-MNIST.
 
     python -m byol_jax train --config=configs/fashion_mnist/simsiam.py --workdir=runs/simsiam
 
-The data, and why the network and the views are as they are: bases.small_grey.
-Ours: README's table, from results/simsiam-*.
+A run takes at most five minutes on two CPU cores. Data, network and views are those of
+bases.small_grey, which explains their choice.
+Ours: the table in docs/results.md, from results/simsiam-*.
 """
 
 from byol_jax.config import bases

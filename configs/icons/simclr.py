@@ -1,13 +1,15 @@
-"""SimCLR on icons in colour, 32 pixels: what the pairs of augmentations are tried on.
+"""SimCLR on color icons of 32 pixels, for the study of augmentation pairs.
 
     python launch/studies/icons.py
     python -m byol_jax train --config=configs/icons/simclr.py --workdir=runs/icons
 
-`launch/studies/augmentation_pairs.py` replaces the order of the views by each pair in turn. Every operation
-has a probability at which it matters alone, so that pairs compare; for the best accuracy gray and
-solarized views should be rarer. The network: bases.small_grey.
+launch/studies/augmentation_pairs.py replaces the operations of the views by one pair after the
+other. The probability of each operation is high enough that it matters on its own, which makes
+pairs comparable. For the best accuracy, gray and solarized views should be rarer. The network is
+that of bases.small_grey.
 
-Published: SimCLR, figure 5, has the pairs on ImageNet. Ours: pairs.json and pairs.svg beside this file.
+Published: SimCLR, figure 5, shows the pairs on ImageNet.
+Ours: pairs.json and pairs.svg in this folder.
 """
 
 from byol_jax.config import bases

@@ -3,10 +3,10 @@
     python -m byol_jax train --config=configs/imagenet/cpc.py --workdir=runs/imagenet_cpc
 
 Published: 48.7 top-1, linear, on the mean of 7 x 7 patches.
-The paper's network is a ResNet-v2 without normalization; ours is version 1 with layer
-normalization. Its patches lose a random border of 4 pixels; ours are cut as they are. It names no
-number of epochs.
-Pictures are loaded at 300 pixels, square, and the views cut from these.
+The paper uses a ResNet-v2 without normalization; this config uses version 1 with layer
+normalization. The paper removes a random border of 4 pixels from each patch; this config does not.
+The paper does not state the number of epochs. Images are loaded as squares of 300 pixels, from
+which the views are cropped.
 Ours: not run yet.
 """
 

@@ -3,8 +3,8 @@
     python -m byol_jax train --config=configs/imagenet/moco_v1.py --workdir=runs/imagenet_moco_v1
 
 Published: 60.6 top-1, linear.
-Batch norm is per device, as on the paper's 8 of 32 images each; on one device set
-batch_norm.groups to 8.
+Batch norm is computed per device, as in the paper with 8 devices of 32 images each. On one
+device, set batch_norm.groups to 8.
 Ours: not run yet.
 """
 

@@ -2,9 +2,9 @@
 
     python -m byol_jax train --config=configs/imagenet/moco_v2.py --workdir=runs/imagenet_moco_v2
 
-Published: 67.5 top-1, linear; 800 epochs, 71.1.
-Batch norm is per device, as on the paper's 8 of 32 images each; on one device set
-batch_norm.groups to 8.
+Published: 67.5 top-1, linear; 71.1 after 800 epochs.
+Batch norm is computed per device, as in the paper with 8 devices of 32 images each. On one
+device, set batch_norm.groups to 8.
 Ours: not run yet.
 """
 

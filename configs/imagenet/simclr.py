@@ -1,8 +1,8 @@
-"""SimCLR, ResNet-50, 100 epochs (Chen et al. 2020, arXiv 2002.05709; their README's command).
+"""SimCLR, ResNet-50, 100 epochs (Chen et al. 2020, arXiv 2002.05709), the command of their README.
 
     python -m byol_jax train --config=configs/imagenet/simclr.py --workdir=runs/imagenet_simclr
 
-Published: 64.5 top-1, linear; 1000 epochs, 69.3 in the paper.
+Published: 64.5 top-1, linear; 69.3 after 1000 epochs in the paper.
 Ours: not run yet.
 """
 

@@ -1,6 +1,6 @@
 """The supervised baseline, ResNet-50, 90 epochs.
 
-    python -m byol_jax train --config=configs/imagenet/supervised.py --workdir=runs/imagenet_supervised
+    python -m byol_jax train --config=configs/imagenet/supervised.py --workdir=runs/supervised
 
 Published: about 76 top-1 for this recipe.
 Ours: not run yet.

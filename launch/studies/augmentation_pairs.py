@@ -1,10 +1,11 @@
-"""Which two augmentations go together? Trains SimCLR on icons by every pair (extra plot).
+"""Trains SimCLR on icons with every pair of augmentations, to find which work well together.
 
     python launch/studies/icons.py
     python launch/studies/augmentation_pairs.py [--seeds=0,1] [--runs=runs/pairs]
 
-Two runs at a time. Accuracies go to configs/icons/pairs.json, and the picture of their means beside
-it. What is there is not run again: after an interruption the same command goes on.
+Needs the extra `plot`. Two runs train at a time. The accuracies are written to
+configs/icons/pairs.json and a heat map of their means to configs/icons/pairs.svg. Recorded runs are
+not repeated, so the same command resumes after an interruption.
 """
 
 import argparse
@@ -21,8 +22,9 @@ from byol_jax.system import paths
 from tables import fingerprint
 
 FOLDER = pathlib.Path(__file__).parents[2] / "configs" / "icons"
-RECORD, PICTURE = FOLDER / "pairs.json", FOLDER / "pairs.svg"
-OPERATIONS = {  # in the order in which views apply them
+RECORD = FOLDER / "pairs.json"
+PICTURE = FOLDER / "pairs.svg"
+OPERATIONS = {  # operation -> label in the picture, in the order in which views apply them
     "crop": "crop",
     "flip": "flip",
     "jitter": "colour",
@@ -33,38 +35,48 @@ OPERATIONS = {  # in the order in which views apply them
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", default="0,1")
-    parser.add_argument("--runs", default="runs/pairs", type=pathlib.Path)
-    given = parser.parse_args()
+    parser = argparse.ArgumentParser(
+        description="Train SimCLR on icons with every pair of augmentations."
+    )
+    parser.add_argument(
+        "--seeds", default="0,1", help="seeds, separated by commas (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--runs",
+        default="runs/pairs",
+        type=pathlib.Path,
+        help="folder for the workdirs of the runs (default: %(default)s)",
+    )
+    flags = parser.parse_args()
     record = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
-    wanted = [f"{name}-{seed}" for seed in given.seeds.split(",") for name in orders()]
-    left = [name for name in wanted if name not in record]
+    names = [f"{order}-{seed}" for seed in flags.seeds.split(",") for order in orders()]
+    missing = [name for name in names if name not in record]
     pool = concurrent.futures.ThreadPoolExecutor(2)
     try:
-        found = {pool.submit(train, name, given.runs / name): name for name in left}
-        for done in concurrent.futures.as_completed(found):
-            record[found[done]] = done.result()
-            print(found[done], record[found[done]], flush=True)
-            keep(record)
+        futures = {pool.submit(train, name, flags.runs / name): name for name in missing}
+        for future in concurrent.futures.as_completed(futures):
+            name = futures[future]
+            record[name] = future.result()
+            print(name, record[name], flush=True)
+            write_record(record)
     finally:
-        pool.shutdown(cancel_futures=True)  # after a failure those that wait do not begin
+        pool.shutdown(cancel_futures=True)  # after a failure, no further run starts
     picture(means(record))
 
 
-def keep(record: dict[str, dict[str, float]]) -> None:
-    """Writes the record, all of it or nothing."""
+def write_record(record: dict[str, dict[str, float]]) -> None:
+    """Writes the record; an interrupted write leaves the previous file unchanged."""
     paths.write_whole(RECORD, json.dumps(record, indent=1, sort_keys=True) + "\n")
 
 
 def orders() -> dict[str, tuple[str, ...]]:
-    """The order of the views by name: none, one, and every two operations."""
-    chosen = [c for size in (0, 1, 2) for c in itertools.combinations(OPERATIONS, size)]
-    return {"+".join(names) or "none": names for names in chosen}
+    """Returns the orders of operations to compare, by name: none, each single one, each pair."""
+    subsets = [c for size in (0, 1, 2) for c in itertools.combinations(OPERATIONS, size)]
+    return {"+".join(names) or "none": names for names in subsets}
 
 
 def train(name: str, run: pathlib.Path) -> dict[str, float]:
-    """Trains by the order of this name and seed; its accuracies on the test split."""
+    """Trains SimCLR with the order and seed of a name ORDER-SEED; returns its test accuracies."""
     order, _, seed = name.rpartition("-")
     views = [f"--config.views.{view}.order={orders()[order]}" for view in ("first", "second")]
     options = [f"--config.seed={seed}", "--config.report=False", *views]
@@ -73,25 +85,31 @@ def train(name: str, run: pathlib.Path) -> dict[str, float]:
     with (run / "log.txt").open("w", encoding="utf-8") as log:
         subprocess.run([sys.executable, *words, *options], check=True, stdout=log, stderr=log)
     evaluation = workdir.read_evaluation(run)
-    found = {
-        f"{who} {row['protocol']}": round(row["accuracy"], 4)
-        for who, rows in evaluation["accuracy"].items()
+    accuracies = {
+        f"{features} {row['protocol']}": round(row["accuracy"], 4)
+        for features, rows in evaluation["accuracy"].items()
         for row in rows
     }
-    return {"commit": evaluation["accuracy"]["learned"][0]["settings"]["commit"], **found}
+    return {"commit": evaluation["accuracy"]["learned"][0]["settings"]["commit"], **accuracies}
 
 
 def means(record) -> dict[str, float]:
-    """The mean linear accuracy of each order over its seeds, in percent; all orders must be there."""
-    seeds = {
+    """Returns the mean linear accuracy of each order over its seeds, in percent.
+
+    The record must contain every order.
+    """
+    accuracies = {
         order: [record[key]["learned linear"] for key in record if key.rpartition("-")[0] == order]
         for order in orders()
     }
-    return {order: 100 * statistics.mean(found) for order, found in seeds.items()}
+    return {order: 100 * statistics.mean(values) for order, values in accuracies.items()}
 
 
 def picture(accuracy: dict[str, float]) -> None:
-    """Draws a triangle: a cell a pair, on its edge one operation alone; tells its fingerprint."""
+    """Draws the heat map of accuracies: one cell per pair, single operations along the edge.
+
+    The file's metadata contain the fingerprint of the accuracies.
+    """
     from matplotlib import figure, rc_context
 
     names = ["none", *OPERATIONS]
@@ -111,8 +129,8 @@ def picture(accuracy: dict[str, float]) -> None:
         axes.set_yticks(range(len(names)), labels)
         axes.set_title("linear accuracy, %, by the two augmentations")
         axes.spines[:].set_visible(False)
-        about = {"Date": None, "Description": fingerprint(accuracy)}
-        drawing.savefig(PICTURE, metadata=about)
+        metadata = {"Date": None, "Description": fingerprint(accuracy)}
+        drawing.savefig(PICTURE, metadata=metadata)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Trains every config of configs/collapse, two at a time, then prints the table and draws the picture.
-#   launch/studies/collapse.sh [FOLDER]        the runs go to FOLDER, runs/collapse if not given
+# Trains every config in configs/collapse, two at a time, then prints a table and draws a figure:
+#   launch/studies/collapse.sh [FOLDER]
+# The runs are written to FOLDER (default runs/collapse).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 runs=${1:-runs/collapse}

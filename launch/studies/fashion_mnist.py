@@ -1,15 +1,18 @@
-"""Trains every config of configs/fashion_mnist, BYOL, SimCLR and MoCo v2 beside lightly (extra parity).
+"""Trains every config of configs/fashion_mnist, and lightly's BYOL, SimCLR and MoCo v2 as peers.
 
     python launch/studies/fashion_mnist.py [--seeds=0,1,2] [--only=byol,simclr]
         [--data=data/fashion_mnist] [--runs=runs/fashion_mnist]
 
-One run after another, alone on the machine: ours first, timed from its start to its end without the
-evaluation; then lightly trains for as many seconds, without those that it needs to start. Both are
-evaluated at the end, and at steps that both have. What a run says of itself goes to
-configs/fashion_mnist/results, from where launch/studies/tables.py makes README's tables. A run whose results
-are there is not run again, so that the same command goes on after an interruption.
+Needs the extra `parity`. Only one run trains at a time. byol_jax trains first, and its whole
+process is timed, start-up included and evaluation excluded. Then lightly trains for the same number
+of seconds, start-up excluded. Both are evaluated at the end and at two steps that they share. The
+results are written to configs/fashion_mnist/results, from which launch/studies/tables.py makes
+the tables of docs/results.md. Runs that have results are not repeated, so the same command resumes
+after an
+interruption.
 
-Names that end in _long are the same for six times the epochs; quickstart is the embedded pictures'.
+A name that ends in _long trains for six times as many epochs. The name quickstart selects
+configs/quickstart.py, which trains on the images inside the package.
 """
 
 import argparse
@@ -25,68 +28,89 @@ import time
 from byol_jax import workdir
 from tables import PEERS, RESULTS, ROOT, TITLES
 
-LONG, TIMES = "_long", 6
+LONG = "_long"
+TIMES = 6  # epochs of a long run, as a multiple of the config's
 EVERY = 250  # steps between checkpoints
 WITH_BASELINES = ("byol", "quickstart")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default="data/fashion_mnist")
-    parser.add_argument("--runs", default="runs/fashion_mnist", type=pathlib.Path)
-    parser.add_argument("--results", default=RESULTS, type=pathlib.Path)
-    parser.add_argument("--only", default=",".join(TITLES))
-    parser.add_argument("--seeds", default="0")
-    given = parser.parse_args()
-    for seed in given.seeds.split(","):
-        for name in given.only.split(","):
-            pair(name, seed, given)
-
-
-def pair(name: str, seed: str, given: argparse.Namespace) -> None:
-    """Runs a config with a seed, lightly's counterpart where there is one, and keeps the results."""
-    run, kept = given.runs / f"{name}-{seed}", given.results / f"{name}-{seed}"
-    peer, peer_kept = (
-        given.runs / f"lightly_{name}-{seed}",
-        given.results / f"lightly_{name}-{seed}",
+    parser = argparse.ArgumentParser(
+        description="Train every config of configs/fashion_mnist, and lightly's methods as peers."
     )
-    if kept.exists():
-        print(f"{kept} is there")
+    parser.add_argument(
+        "--data", default="data/fashion_mnist", help="prepared data set (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--runs",
+        default="runs/fashion_mnist",
+        type=pathlib.Path,
+        help="folder for the workdirs of the runs (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--results", default=RESULTS, type=pathlib.Path, help="folder for the results"
+    )
+    parser.add_argument(
+        "--only", default=",".join(TITLES), help="names of configs, separated by commas"
+    )
+    parser.add_argument(
+        "--seeds", default="0", help="seeds, separated by commas (default: %(default)s)"
+    )
+    flags = parser.parse_args()
+    for seed in flags.seeds.split(","):
+        for name in flags.only.split(","):
+            run_with_peer(name, seed, flags)
+
+
+def run_with_peer(name: str, seed: str, flags: argparse.Namespace) -> None:
+    """Trains and evaluates a config, and lightly's method if there is one; records the results."""
+    run = flags.runs / f"{name}-{seed}"
+    results = flags.results / f"{name}-{seed}"
+    peer = flags.runs / f"lightly_{name}-{seed}"
+    peer_results = flags.results / f"lightly_{name}-{seed}"
+    if results.exists():
+        print(f"{results} exists; skipping this run")
         return
-    shutil.rmtree(run, ignore_errors=True)  # half a run has no time of its own
-    seconds, steps = train(name, seed, run, given.data), ["last"]
+    shutil.rmtree(run, ignore_errors=True)  # a resumed run could not be timed
+    seconds = train(name, seed, run, flags.data)
+    steps: list[str | int] = ["last"]
     if name in PEERS:
-        options = [f"--data={given.data}", f"--seed={seed}", f"--every={EVERY}", f"--out={peer}"]
         _call(
             ROOT / "launch" / "studies" / "peer.py",
             f"--config={config_of(name)}",
             f"--seconds={seconds:.1f}",
-            *options,
+            f"--data={flags.data}",
+            f"--seed={seed}",
+            f"--every={EVERY}",
+            f"--out={peer}",
         )
-        steps += common(peer)
-    flags = ["--protocol=knn,linear", f"--config.evaluate.steps={tuple(steps)}"]
-    flags += [] if name in WITH_BASELINES and seed == "0" else ["--config.evaluate.baselines=()"]
-    _call("-m", "byol_jax", "evaluate", f"--workdir={run}", *flags)
+        steps += shared_steps(peer)
+    options = ["--protocol=knn,linear", f"--config.evaluate.steps={tuple(steps)}"]
+    if name not in WITH_BASELINES or seed != "0":
+        options.append("--config.evaluate.baselines=()")
+    _call("-m", "byol_jax", "evaluate", f"--workdir={run}", *options)
+    # The run's own results come last: they mark the pair as complete.
     if name in PEERS:
-        keep(peer, peer_kept, seconds)
-    keep(run, kept, seconds)
+        record(peer, peer_results, seconds)
+    record(run, results, seconds)
 
 
 def config_of(name: str) -> pathlib.Path:
-    """The config's file."""
+    """Returns the config file of a name."""
     folder = RESULTS.parent if name != "quickstart" else ROOT / "configs"
     return folder / f"{name.removesuffix(LONG)}.py"
 
 
 def train(name: str, seed: str, run: pathlib.Path, data: str) -> float:
-    """Trains by a config; the seconds from the start of the process to its end."""
-    file, flags = config_of(name), [f"--config.seed={seed}", "--config.report=False"]
+    """Trains a config; returns the seconds from the start of the process to its end."""
+    file = config_of(name)
+    options = [f"--config.seed={seed}", "--config.report=False"]
     if name != "quickstart":
-        flags += [f"--config.data.name={data}"]
+        options.append(f"--config.data.name={data}")
     if name.endswith(LONG):
         epochs = runpy.run_path(str(file))["get_config"]().epochs
-        flags += [f"--config.epochs={TIMES * epochs}"]
-    flags += [f"--config.checkpoint_every_steps={EVERY}", "--config.keep_checkpoints=1000"]
+        options.append(f"--config.epochs={TIMES * epochs}")
+    options += [f"--config.checkpoint_every_steps={EVERY}", "--config.keep_checkpoints=1000"]
     start = time.monotonic()
     _call(
         "-m",
@@ -94,20 +118,23 @@ def train(name: str, seed: str, run: pathlib.Path, data: str) -> float:
         "train",
         f"--config={file}",
         f"--workdir={run}",
-        *flags,
+        *options,
         "--config.evaluate.protocols=()",
     )
     return time.monotonic() - start
 
 
-def common(peer: pathlib.Path) -> list[int]:
-    """The steps at which a run of lightly was evaluated, but for its last."""
-    found = workdir.read_evaluation(peer)["accuracy"]
-    return [rows[0]["settings"]["step"] for name, rows in found.items() if name != "learned"]
+def shared_steps(peer: pathlib.Path) -> list[int]:
+    """Returns the steps at which a run of lightly was evaluated, except its last."""
+    accuracy = workdir.read_evaluation(peer)["accuracy"]
+    return [rows[0]["settings"]["step"] for name, rows in accuracy.items() if name != "learned"]
 
 
-def keep(run: pathlib.Path, folder: pathlib.Path, seconds: float) -> None:
-    """Copies what a run says of itself, without the confusion of classes; all of it or nothing."""
+def record(run: pathlib.Path, folder: pathlib.Path, seconds: float) -> None:
+    """Copies the results of a run, without confusion matrices, to a folder.
+
+    An interruption leaves no incomplete folder.
+    """
     scratch = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
@@ -118,25 +145,24 @@ def keep(run: pathlib.Path, folder: pathlib.Path, seconds: float) -> None:
         for row in rows:
             del row["confusion"]
     machine = {"seconds": round(seconds, 1), "processor": processor()}
-    for name, record in {workdir.EVALUATION: evaluation, "machine.json": machine}.items():
-        (scratch / name).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    for name, contents in {workdir.EVALUATION: evaluation, "machine.json": machine}.items():
+        (scratch / name).write_text(json.dumps(contents, indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     scratch.rename(folder)
 
 
 def processor() -> str:
-    """How many cores of which kind; Linux only."""
+    """Returns the number and the model of this machine's cores; works on Linux only."""
     lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return f"{len(names)} x {names[0]}"
 
 
-def _call(*words) -> None:
-    huge = {
-        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"
-    }  # as launch/local.sh does; lightly has it too
+def _call(*words: object) -> None:
+    """Runs Python with these arguments and with huge pages, as launch/local.sh does."""
+    environment = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", **os.environ}
     print("\n$ python", *words, flush=True)
-    subprocess.run([sys.executable, *map(str, words)], check=True, env={**huge, **os.environ})
+    subprocess.run([sys.executable, *map(str, words)], check=True, env=environment)
 
 
 if __name__ == "__main__":

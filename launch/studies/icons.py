@@ -1,10 +1,10 @@
-"""Makes a colour data set of Debian's icon packages: 32 pixels, labelled by what an icon is for.
+"""Makes a data set of color icons of 32 x 32 pixels from Debian's icon packages.
 
     python launch/studies/icons.py [--out=data/icons]
 
-Wants apt-get and dpkg-deb, as Debian and Ubuntu have them, and 220 MB from their mirror; nothing is
-installed. The label is the icon's context (apps, actions, places, …). All themes' icons of one name
-are in one split, so that no theme's drawing is tested that another theme's taught.
+Needs apt-get and dpkg-deb, which Debian and Ubuntu have, and downloads 220 MB from their mirror; it
+installs nothing. The label of an icon is its context (apps, actions, places, …). All icons of the
+same name are in the same split, whatever their theme, because they look alike.
 """
 
 import argparse
@@ -40,37 +40,47 @@ CONTEXTS = {
     "web": "apps",
 }
 SIZES = {"32x32", "32"}
-TEST_OF = 4  # one name of so many is tested
+TEST_EVERY = 4  # One of this many names is in the test split.
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", default="data/icons")
-    given = parser.parse_args()
+    parser = argparse.ArgumentParser(
+        description="Make a data set of color icons from Debian's icon packages."
+    )
+    parser.add_argument(
+        "--out",
+        default="data/icons",
+        help="folder in which to write the data set (default: %(default)s)",
+    )
+    flags = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="icons-") as scratch:
-        root, sorted_icons = pathlib.Path(scratch) / "root", pathlib.Path(scratch) / "icons"
+        root = pathlib.Path(scratch) / "root"
+        sorted_icons = pathlib.Path(scratch) / "icons"
         packages = [f"{theme}-icon-theme" for theme in THEMES]
         subprocess.run(["apt-get", "download", "-q", *packages], cwd=scratch, check=True)
         for package in pathlib.Path(scratch).glob("*.deb"):
             subprocess.run(["dpkg-deb", "-x", package, root], check=True)
         count = sort(root / "usr" / "share" / "icons", sorted_icons)
         print(f"{count:,} icons")
-        done = data.prepare(sorted_icons, given.out)
-    print("\n".join(done.lines()))
+        report = data.prepare(sorted_icons, flags.out)
+    print("\n".join(report.lines()))
 
 
 def sort(themes: pathlib.Path, out: pathlib.Path) -> int:
-    """Copies icons to out/SPLIT/CONTEXT/THEME_NAME.png; how many. Links are other names of icons."""
+    """Copies icons to out/SPLIT/CONTEXT/THEME_NAME.png; returns how many.
+
+    Symbolic links are skipped because they repeat other icons.
+    """
     count = 0
     for icon in sorted(themes.rglob("*.png")):
         theme, *folders = icon.relative_to(themes).parts[:-1]
         context = next((CONTEXTS[folder] for folder in folders if folder in CONTEXTS), None)
         if context is None or icon.is_symlink() or not SIZES & set(folders):
             continue
-        split = "train" if zlib.crc32(icon.stem.encode()) % TEST_OF else "test"
-        place = out / split / context
-        place.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(icon, place / f"{theme}_{icon.name}")
+        split = "train" if zlib.crc32(icon.stem.encode()) % TEST_EVERY else "test"
+        folder = out / split / context
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(icon, folder / f"{theme}_{icon.name}")
         count += 1
     return count
 

@@ -1,11 +1,13 @@
-"""lightly on PyTorch, to stand beside ours (extra parity): the same data, network and batch.
+r"""Trains a method with lightly on PyTorch, with the data, network and batch size of a config.
 
-    python launch/studies/peer.py --config=configs/fashion_mnist/byol.py --seconds=300 --out=runs/peer/byol
+    python launch/studies/peer.py --config=configs/fashion_mnist/byol.py --seconds=300 \
+        --out=runs/peer/byol
 
-Of the config come the data, the encoder's shape, the batch size and which method it is: byol, simclr
-or moco. All else is what lightly recommends for small pictures in its benchmark on CIFAR-10: views
-without blur, heads, losses, SGD with a cosine that ends with the time. Features go through our
-evaluation. In --out it leaves what a run of ours does: config.json, metrics.jsonl, evaluation.json.
+Needs the extra `parity`. The config sets the data, the encoder's architecture, the batch size and
+the method: byol, simclr or moco. Everything else is what lightly recommends for small images in its
+CIFAR-10 benchmark: views without blur, heads, losses, and SGD with a cosine schedule, which here
+ends after --seconds. byol_jax evaluates the features. The folder --out gets the files of a byol_jax
+run: config.json, metrics.jsonl and evaluation.json.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import os
 import pathlib
 import runpy
 import time
+from collections.abc import Callable
 from importlib import metadata
 from typing import NamedTuple
 
@@ -30,12 +33,15 @@ from torch import nn
 from torchvision.models import resnet
 from torchvision.transforms import functional
 
-RATE, DECAY, TARGET_DECAY = 0.06, 5e-4, 0.99  # the rate per 128 images of a batch
-MEAN, STD = 0.286, 0.353  # of Fashion-MNIST
+RATE = 0.06  # learning rate per 128 images of a batch
+WEIGHT_DECAY = 5e-4
+TARGET_DECAY = 0.99
+MEAN = 0.286  # of Fashion-MNIST's pixels
+STD = 0.353
 
 
 def encoder(section, num_channels: int, batch_norm) -> tuple[nn.Module, int]:
-    """A ResNet in the shape of a config's section, of torchvision's blocks; its number of features."""
+    """Builds a config's ResNet from torchvision's blocks; returns it and its number of features."""
     stride = {"cifar": 1, "strided": 2}[section.stem]
     width = section.stem_width
     stem = nn.Conv2d(num_channels, width, 3, stride, 1, bias=False)
@@ -43,29 +49,33 @@ def encoder(section, num_channels: int, batch_norm) -> tuple[nn.Module, int]:
     block = resnet.Bottleneck if section.get("bottleneck") else resnet.BasicBlock
     for stage, (count, planes) in enumerate(zip(section.stages, section.widths, strict=True)):
         for number in range(count):
-            after, stride = planes * block.expansion, (2 if stage > 0 and number == 0 else 1)
+            next_width = planes * block.expansion
+            stride = 2 if stage > 0 and number == 0 else 1
             shortcut = None
-            if stride > 1 or width != after:
-                shortcut = nn.Sequential(resnet.conv1x1(width, after, stride), batch_norm(after))
+            if stride > 1 or width != next_width:
+                convolution = resnet.conv1x1(width, next_width, stride)
+                shortcut = nn.Sequential(convolution, batch_norm(next_width))
             layers.append(block(width, planes, stride, shortcut, norm_layer=batch_norm))
-            width = after
+            width = next_width
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), width
 
 
 class Averaged(nn.Module):
-    """A network and its moving average, which no gradient touches."""
+    """An online network and its target network, a moving average that receives no gradient."""
 
     def __init__(self, online: nn.Module):
         super().__init__()
-        self.online, self.target = online, copy.deepcopy(online)
+        self.online = online
+        self.target = copy.deepcopy(online)
         utils.deactivate_requires_grad(self.target)
 
     def update(self) -> None:
+        """Moves the target network towards the online network."""
         utils.update_momentum(self.online, self.target, TARGET_DECAY)
 
 
 class Byol(nn.Module):
-    """lightly's parts of BYOL, as its benchmark puts them together."""
+    """BYOL from lightly's modules, as in its benchmark."""
 
     def __init__(self, backbone: nn.Module, width: int):
         super().__init__()
@@ -75,7 +85,7 @@ class Byol(nn.Module):
         self.distance = lightly.loss.NegativeCosineSimilarity()
 
     def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """The loss of two views; the target moves first."""
+        """Updates the target, then returns the loss of two views."""
         self.networks.update()
         predictions = [self.predictor(self.networks.online(x)) for x in (a, b)]
         with torch.no_grad():
@@ -84,7 +94,7 @@ class Byol(nn.Module):
 
 
 class SimClr(nn.Module):
-    """lightly's parts of SimCLR; its temperature is 0.5."""
+    """SimCLR from lightly's modules; the temperature is 0.5."""
 
     def __init__(self, backbone: nn.Module, width: int):
         super().__init__()
@@ -92,12 +102,15 @@ class SimClr(nn.Module):
         self.contrast = lightly.loss.NTXentLoss()
 
     def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """The loss of two views."""
+        """Returns the loss of two views."""
         return self.contrast(self.network(a), self.network(b))
 
 
 class Moco(nn.Module):
-    """lightly's parts of MoCo: both views are queries, batch norm is split in 8, 4,096 keys."""
+    """MoCo from lightly's modules, with 4,096 keys; each view serves as the query once.
+
+    Batch norm computes statistics over 8 parts of the batch.
+    """
 
     def __init__(self, backbone: nn.Module, width: int):
         super().__init__()
@@ -106,11 +119,11 @@ class Moco(nn.Module):
         self.contrast = lightly.loss.NTXentLoss(temperature=0.1, memory_bank_size=(4096, 128))
 
     def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """The loss of two views; the target moves first."""
+        """Updates the target, then returns the loss of two views."""
         self.networks.update()
-        return (self._one(a, b) + self._one(b, a)) / 2
+        return (self._contrast(a, b) + self._contrast(b, a)) / 2
 
-    def _one(self, queries, keys):
+    def _contrast(self, queries, keys):
         queries = self.networks.online(queries)
         with torch.no_grad():
             keys, order = utils.batch_shuffle(keys)
@@ -119,34 +132,36 @@ class Moco(nn.Module):
 
 
 class Recipe(NamedTuple):
-    """A method's module, its batch norm, the views of a picture, and the faster layout of arrays."""
+    """The parts of a method: its module, batch norm and views, and its fastest memory format."""
 
-    module: type[nn.Module]
-    batch_norm: object
-    views: object
-    layout: torch.memory_format = torch.channels_last
+    module: Callable[[nn.Module, int], nn.Module]
+    batch_norm: Callable[[int], nn.Module]
+    views: Callable[[Image.Image], list[torch.Tensor]]
+    memory_format: torch.memory_format = torch.channels_last
 
 
 def recipe(method: str, size: int) -> Recipe:
-    """What lightly recommends for a method and small pictures."""
-    how = {"input_size": size, "gaussian_blur": 0.0, "normalize": {"mean": [MEAN], "std": [STD]}}
-    kinds = lightly.transforms
-    contrastive = kinds.SimCLRTransform(cj_strength=0.5, **how)
-    of_byol = (kinds.byol_transform.BYOLView1Transform, kinds.byol_transform.BYOLView2Transform)
-    first, second = (kind(**how) for kind in of_byol)
-    split = functools.partial(SplitBatchNorm, num_splits=8)
+    """Returns what lightly recommends for a method on small images, of size x size pixels."""
+    shared = {"input_size": size, "gaussian_blur": 0.0, "normalize": {"mean": [MEAN], "std": [STD]}}
+    transforms = lightly.transforms
+    contrastive = transforms.SimCLRTransform(cj_strength=0.5, **shared)
+    first = transforms.byol_transform.BYOLView1Transform(**shared)
+    second = transforms.byol_transform.BYOLView2Transform(**shared)
+    split_norm = functools.partial(SplitBatchNorm, num_splits=8)
     return {
-        "byol": Recipe(Byol, nn.BatchNorm2d, kinds.BYOLTransform(first, second)),
+        "byol": Recipe(Byol, nn.BatchNorm2d, transforms.BYOLTransform(first, second)),
         "simclr": Recipe(SimClr, nn.BatchNorm2d, contrastive),
-        "moco": Recipe(Moco, split, contrastive, torch.contiguous_format),  # split takes no other
+        # SplitBatchNorm supports no other memory format.
+        "moco": Recipe(Moco, split_norm, contrastive, torch.contiguous_format),
     }[method]
 
 
 class Pictures(torch.utils.data.Dataset):
-    """The views of each picture: images uint8 [N, H, W, 1]."""
+    """A data set whose items are the views of one image; images are uint8 [N, H, W, 1]."""
 
-    def __init__(self, images: np.ndarray, views):
-        self.images, self.views = images, views
+    def __init__(self, images: np.ndarray, views: Callable[[Image.Image], list[torch.Tensor]]):
+        self.images = images
+        self.views = views
 
     def __len__(self) -> int:
         return len(self.images)
@@ -156,10 +171,15 @@ class Pictures(torch.utils.data.Dataset):
 
 
 def train(module, loader, *, rate, seconds, every, log) -> dict[int, dict]:
-    """Trains for so many seconds; the module's states after each `every` steps, and at the end."""
+    """Trains a module for a number of seconds.
+
+    Returns the module's states by step: after every `every` steps, and at the end.
+    """
     params = [p for p in module.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(params, rate, momentum=0.9, weight_decay=DECAY)
-    states, step, start = {}, 0, time.monotonic()
+    optimizer = torch.optim.SGD(params, rate, momentum=0.9, weight_decay=WEIGHT_DECAY)
+    states = {}
+    step = 0
+    start = time.monotonic()
     while True:
         for a, b in loader:
             spent = time.monotonic() - start
@@ -180,101 +200,106 @@ def train(module, loader, *, rate, seconds, every, log) -> dict[int, dict]:
 
 @torch.no_grad()
 def features(backbone: nn.Module, images: np.ndarray) -> np.ndarray:
-    """Of images uint8 [N, H, W, 1]: float32 [N, F], in evaluation mode."""
+    """Computes the features of images, uint8 [N, H, W, 1] -> float32 [N, F], in evaluation mode."""
     backbone.eval()
-    found = []
+    batches = []
     for batch in np.array_split(images, -(-len(images) // 500)):
         pixels = torch.from_numpy(batch.copy()).permute(0, 3, 1, 2).float() / 255
-        found.append(backbone(functional.normalize(pixels, [MEAN], [STD])).numpy())
-    return np.concatenate(found)
+        batches.append(backbone(functional.normalize(pixels, [MEAN], [STD])).numpy())
+    return np.concatenate(batches)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--out", required=True, type=pathlib.Path)
-    parser.add_argument("--data", help="in place of the config's")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seconds", type=float, default=300.0, help="of training")
-    parser.add_argument("--every", type=int, default=250, help="steps between what is evaluated")
+    parser = argparse.ArgumentParser(
+        description="Train a method with lightly on PyTorch, on the data and network of a config.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--config", required=True, help="config file of the experiment")
+    parser.add_argument(
+        "--out", required=True, type=pathlib.Path, help="folder in which to write the results"
+    )
+    parser.add_argument("--data", help="data set, instead of the config's")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
+    parser.add_argument("--seconds", type=float, default=300.0, help="duration of training")
+    parser.add_argument("--every", type=int, default=250, help="steps between saved states")
     parser.add_argument("--rate", type=float, default=RATE, help="learning rate per 128 images")
     parser.add_argument("--workers", type=int, default=0, help="processes that make views")
     run(parser.parse_args())
 
 
-def run(given: argparse.Namespace) -> None:
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")  # JAX only evaluates here
+def run(flags: argparse.Namespace) -> None:
+    """Trains the method of the config, evaluates its features and writes the results."""
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")  # JAX is used for evaluation only
     from byol_jax import data, workdir
 
-    config = runpy.run_path(given.config)["get_config"]()
-    splits = [data.open_source(given.data or config.data.name, name) for name in ("train", "test")]
-    torch.manual_seed(given.seed)
-    chosen = recipe(config.method.name, splits[0].image_shape[0])
-    backbone, width = encoder(config.encoder, splits[0].num_channels, chosen.batch_norm)
-    module = chosen.module(backbone, width).to(memory_format=chosen.layout)
+    config = runpy.run_path(flags.config)["get_config"]()
+    splits = [data.open_source(flags.data or config.data.name, name) for name in ("train", "test")]
+    torch.manual_seed(flags.seed)
+    method = recipe(config.method.name, splits[0].image_shape[0])
+    backbone, width = encoder(config.encoder, splits[0].num_channels, method.batch_norm)
+    module = method.module(backbone, width).to(memory_format=method.memory_format)
     loader = torch.utils.data.DataLoader(
-        Pictures(splits[0].images, chosen.views),
+        Pictures(splits[0].images, method.views),
         batch_size=config.batch_size,
         shuffle=True,
         drop_last=True,
-        num_workers=given.workers,
-        persistent_workers=given.workers > 0,
+        num_workers=flags.workers,
+        persistent_workers=flags.workers > 0,
     )
-    given.out.mkdir(parents=True, exist_ok=True)
-    with (given.out / workdir.METRICS).open("w", encoding="utf-8") as lines:
+    flags.out.mkdir(parents=True, exist_ok=True)
+    with (flags.out / workdir.METRICS).open("w", encoding="utf-8") as lines:
 
         def log(line):
             lines.write(json.dumps(line) + "\n")
             lines.flush()
 
-        rate = given.rate * config.batch_size / 128
-        how = {"rate": rate, "seconds": given.seconds, "every": given.every, "log": log}
-        states = train(module, loader, **how)
-    workdir.write_config(given.out, _about(config, given))
-    found = {}
-    for step in wanted(sorted(states)):
-        state = states[step]
-        module.load_state_dict(state)
+        rate = flags.rate * config.batch_size / 128
+        states = train(module, loader, rate=rate, seconds=flags.seconds, every=flags.every, log=log)
+    workdir.write_config(flags.out, _config_record(config, flags))
+    accuracy = {}
+    for step in steps_to_evaluate(sorted(states)):
+        module.load_state_dict(states[step])
         name = "learned" if step == max(states) else f"step {step}"
-        found[name] = measure(backbone, splits, step)
-        print(
-            f"{name}, {step}:",
-            ", ".join(f"{r['protocol']} {r['accuracy']:.2%}" for r in found[name]),
-        )
-    workdir.write_evaluation(given.out, {"step": max(states), "accuracy": found})
+        accuracy[name] = measure(backbone, splits, step)
+        values = ", ".join(f"{row['protocol']} {row['accuracy']:.2%}" for row in accuracy[name])
+        print(f"{name}, {step}:", values)
+    workdir.write_evaluation(flags.out, {"step": max(states), "accuracy": accuracy})
 
 
-def wanted(steps: list[int]) -> list[int]:
-    """Of the steps that there are: one in the middle, the last of the regular ones, and the last."""
+def steps_to_evaluate(steps: list[int]) -> list[int]:
+    """Selects the middle and the last of the regular steps, and the final step.
+
+    The regular steps are all of the ascending `steps` except the last.
+    """
     regular = steps[:-1]
-    chosen = {regular[(len(regular) - 1) // 2], regular[-1]} if regular else set()
-    return sorted(chosen | {steps[-1]})
+    selected = {regular[(len(regular) - 1) // 2], regular[-1]} if regular else set()
+    return sorted(selected | {steps[-1]})
 
 
-def _about(config, given):
+def _config_record(config, flags):
     versions = {name: metadata.version(name) for name in ("lightly", "torch", "torchvision")}
     return {
         "peer": versions,
         "method": {"name": config.method.name},
         "encoder": config.encoder.to_dict(),
         "batch_size": config.batch_size,
-        "seed": given.seed,
-        "seconds": given.seconds,
-        "rate": given.rate,
-        "workers": given.workers,
+        "seed": flags.seed,
+        "seconds": flags.seconds,
+        "rate": flags.rate,
+        "workers": flags.workers,
         "threads": torch.get_num_threads(),
     }
 
 
 def measure(backbone, splits, step) -> list[dict]:
-    """The rows of our evaluation for the backbone's features of both splits."""
+    """Evaluates the backbone's features with byol_jax; returns the rows of evaluation.json."""
     from byol_jax.evaluation import protocols, tuning
 
-    rows = [features(backbone, split.images) for split in splits]
+    train_features, test_features = (features(backbone, split.images) for split in splits)
     images = [tuning.Images(split.gather, split.labels) for split in splits]
-    subject = protocols.Subject(lambda: tuple(rows))
-    found = protocols.evaluate(subject, *images, num_classes=splits[0].num_classes)
-    return [{**row._asdict(), "settings": {"step": step, **row.settings}} for row in found]
+    subject = protocols.Subject(lambda: (train_features, test_features))
+    rows = protocols.evaluate(subject, *images, num_classes=splits[0].num_classes)
+    return [{**row._asdict(), "settings": {"step": step, **row.settings}} for row in rows]
 
 
 if __name__ == "__main__":

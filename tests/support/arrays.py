@@ -1,13 +1,13 @@
-"""Random arrays, and networks applied to them, for tests."""
+"""Random arrays for tests, and a compiled way to apply networks to them."""
 
 import jax
 
 
 def normal(seed, *shape):
-    """Standard normal numbers."""
+    """Returns standard normal numbers of a shape."""
     return jax.random.normal(jax.random.key(seed), shape)
 
 
 def apply(net, params, stats, x, *, train):
-    """The network's apply, compiled."""
+    """Applies a network, compiled by jit."""
     return jax.jit(net.apply, static_argnames="train")(params, stats, x, train=train)

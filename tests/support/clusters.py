@@ -1,4 +1,7 @@
-"""Features of three classes, tidy and noisy: (train, labels, test, labels)."""
+"""Features of three classes, well separated (TIDY) and overlapping (NOISY).
+
+Each constant is (training features, their labels, test features, their labels).
+"""
 
 import numpy as np
 
@@ -6,7 +9,7 @@ CLASSES = 3
 
 
 def _clusters(seed, num, noise):
-    """Features [num, 5] around a direction for each class, and the labels."""
+    """Returns features [num, 5], scattered around one direction per class, and the labels [num]."""
     rng = np.random.default_rng(seed)
     labels = np.arange(num) % CLASSES
     return np.float32(np.eye(CLASSES, 5)[labels] + noise * rng.normal(size=(num, 5))), labels

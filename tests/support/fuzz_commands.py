@@ -1,4 +1,4 @@
-"""Command lines with mistakes, run in this process with the heavy work stubbed; see fuzz.py."""
+"""Mutated command lines for fuzz.py, run in this process with stubs for the heavy work."""
 
 import contextlib
 import io
@@ -68,23 +68,24 @@ EXTRA = (
 
 
 def mutated(rng: random.Random) -> tuple[str, list[str], tuple[str, ...]]:
-    """(what, the arguments, words of which a good error has one) of a command line."""
+    """Returns a mutated command line: its description, its arguments, and words of a good error."""
     argv = list(rng.choice(VALID))
     words = ["usage"]
     for _ in range(rng.choice((1, 1, 2, 3))):
         kind = rng.choice(("delete", "typo", "value", "value", "repeat", "extra", "extra", "swap"))
-        at = rng.randrange(len(argv)) if argv else 0
+        index = rng.randrange(len(argv)) if argv else 0
         if kind == "extra" or not argv:
             argv.insert(rng.randrange(len(argv) + 1), rng.choice(EXTRA))
         elif kind == "delete":
-            words.append(argv.pop(at).split("=")[0].lstrip("-"))
+            words.append(argv.pop(index).split("=")[0].lstrip("-"))
         elif kind == "typo":
-            place = rng.randrange(len(argv[at].split("=")[0]) or 1)
-            argv[at] = argv[at][:place] + rng.choice("xq.-") + argv[at][place + 1 :]
+            word = argv[index]
+            position = rng.randrange(len(word.split("=")[0]) or 1)
+            argv[index] = word[:position] + rng.choice("xq.-") + word[position + 1 :]
         elif kind == "value":
-            argv[at] = f"{argv[at].split('=')[0]}={rng.choice(VALUES)}"
+            argv[index] = f"{argv[index].split('=')[0]}={rng.choice(VALUES)}"
         elif kind == "repeat":
-            argv.append(argv[at])
+            argv.append(argv[index])
         else:
             rng.shuffle(argv)
     words += [part for word in argv for part in word.lstrip("-").split("=") if part]
@@ -92,12 +93,12 @@ def mutated(rng: random.Random) -> tuple[str, list[str], tuple[str, ...]]:
 
 
 def _returning(result):
-    """Stands for the work of a command."""
+    """Returns a stub for the work of a command."""
     return lambda *_, **__: result
 
 
 def _checking(result):
-    """Stands for the work of a command that checks its config first."""
+    """Returns a stub for the work of a command that checks its config first."""
 
     def stub(config, *_, **__):
         check.check(config, complete=False)
@@ -113,9 +114,9 @@ def _checking_evaluation(config, *_, **__):
 
 
 def _work():
-    """What the commands would do, stubbed."""
+    """Yields patches that replace the work of the commands by stubs."""
     rows = types.SimpleNamespace(features=types.SimpleNamespace(shape=(1, 2)), unreadable={})
-    encoder = types.SimpleNamespace(about=types.SimpleNamespace(step=0))
+    encoder = types.SimpleNamespace(info=types.SimpleNamespace(step=0))
     report = types.SimpleNamespace(lines=lambda: ["done"])
     stubs = {
         (train, "train"): _checking({}),
@@ -124,7 +125,7 @@ def _work():
         (export, "export_run"): _checking(encoder),
         (export, "results_of"): _returning({}),
         (export, "export"): _returning([]),
-        (import_weights, "from_elsewhere"): _returning([]),
+        (import_weights, "convert"): _returning([]),
         (embed, "embed"): _returning(rows),
         (encoders, "load"): _returning(encoder),
         (encoders.foreign, "unpickle"): _returning(None),
@@ -144,7 +145,7 @@ def _work():
 
 
 def judge(argv: list[str], words: tuple[str, ...]) -> tuple[str, str]:
-    """The verdict on a command line, as fuzz.judge gives it."""
+    """Returns the verdict on a command line and its output; see fuzz.judge."""
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     code = 0
     with contextlib.ExitStack() as stack:
@@ -157,22 +158,22 @@ def judge(argv: list[str], words: tuple[str, ...]) -> tuple[str, str]:
             stack.enter_context(patch)
         try:
             main.run()
-        except SystemExit as leaving:
-            code = leaving.code
-        except Exception as error:  # noqa: BLE001 - what it is about
+        except SystemExit as error:
+            code = error.code
+        except Exception as error:  # noqa: BLE001 - any exception is a verdict
             return "bad", f"a traceback: {type(error).__name__}: {error}"
     out.flush()
-    said = out.buffer.getvalue().decode() + (code if isinstance(code, str) else "")
+    text = out.buffer.getvalue().decode() + (code if isinstance(code, str) else "")
     if not code:
         return "success", ""
-    return _verdict(said, words)
+    return _verdict(text, words)
 
 
-def _verdict(said, words):
-    told = said.split("usage:")[0] if "usage:" in said else said
-    short = told.strip().splitlines()
-    if "Traceback" in said or len(told) > 6000 or not said.strip():
-        return "bad", said
-    if len(short) > 30 or not any(word in said for word in words):
-        return "bad", said
-    return "told", said
+def _verdict(text, words):
+    message = text.split("usage:")[0] if "usage:" in text else text
+    lines = message.strip().splitlines()
+    if "Traceback" in text or len(message) > 6000 or not text.strip():
+        return "bad", text
+    if len(lines) > 30 or not any(word in text for word in words):
+        return "bad", text
+    return "refused", text

@@ -1,4 +1,4 @@
-"""Configs with mistakes, and as much of a run as shows them; see fuzz.py."""
+"""Mutated configs for fuzz.py, and the part of a run that must detect their mistakes."""
 
 import copy
 import inspect
@@ -40,7 +40,7 @@ WRONG = (
     (0,),
     (-4,),
 )
-FITTING = {  # what might be right, if the rest of the config were
+FITTING = {  # values of a suitable type, which may still conflict with the rest of the config
     "microbatches": (2, 3, 4, 5),
     "batch_size": (8, 12, 17, 32, 48, 64),
     "precision": ("bfloat16", "float16", "float64"),
@@ -107,7 +107,7 @@ FITTING = {  # what might be right, if the rest of the config were
 
 
 def config(kind: str) -> dict:
-    """A small valid experiment."""
+    """Returns a small valid experiment as a dict."""
     return runs.small(kind).to_dict()
 
 
@@ -119,21 +119,23 @@ def _paths(tree, prefix=()):
 
 
 def _typo(rng, word):
-    at = rng.randrange(len(word))
-    return rng.choice([word[:at] + word[at + 1 :], word[:at] + "x" + word[at:], word + "s"]) or "x"
+    index = rng.randrange(len(word))
+    deleted = word[:index] + word[index + 1 :]
+    inserted = word[:index] + "x" + word[index:]
+    return rng.choice([deleted, inserted, word + "s"]) or "x"
 
 
 def _is_taken(tree, dotted):
-    """Whether the experiment has a use for the field: its method takes it, its network is there."""
-    section, *rest = dotted.split(".")
+    """Returns True if the experiment uses the field: its method takes it, or its section exists."""
+    section, *names = dotted.split(".")
     if section == "method" and isinstance(tree.get(section), dict):
         factory = methods.METHODS.get(str(tree[section].get("name")), methods.METHODS["byol"])
-        return rest[0] in inspect.signature(factory).parameters
-    return not rest or bool(tree.get(section))
+        return names[0] in inspect.signature(factory).parameters
+    return not names or bool(tree.get(section))
 
 
 def _mutate(rng, tree):
-    """Changes one thing of the tree; gives the path of what it changed, and what it is now."""
+    """Makes one mistake in the tree; returns the path of the change and the new name or value."""
     kinds = {"fit": 6, "wrong": 4, "typo": 1, "delete": 1, "swap": 1, "new": 1}
     (kind,) = rng.choices(list(kinds), list(kinds.values()))
     paths = list(_paths(tree))
@@ -142,7 +144,8 @@ def _mutate(rng, tree):
     )
     if kind == "fit":
         dotted = rng.choice([path for path in FITTING if _is_taken(tree, path)])
-        path, value = dotted.split("."), copy.deepcopy(rng.choice(FITTING[dotted]))
+        path = dotted.split(".")
+        value = copy.deepcopy(rng.choice(FITTING[dotted]))
     parent = tree
     for name in path[:-1]:
         parent = parent.setdefault(name, {}) if isinstance(parent, dict) else {}
@@ -156,7 +159,8 @@ def _mutate(rng, tree):
     elif kind == "delete":
         value = parent.pop(path[-1])
     elif kind == "new":
-        path, value = (*path[:-1], _typo(rng, path[-1])), copy.deepcopy(rng.choice(WRONG))
+        path = (*path[:-1], _typo(rng, path[-1]))
+        value = copy.deepcopy(rng.choice(WRONG))
         parent[path[-1]] = value
     else:
         sections = [value for value in tree.values() if isinstance(value, dict)]
@@ -166,29 +170,30 @@ def _mutate(rng, tree):
 
 
 def mutated(rng: random.Random) -> tuple[str, dict, tuple[str, ...]]:
-    """(what, the fields, words of which a good error has one) of a config with some mistakes."""
+    """Returns a mutated config: a description, the fields, and words of a good error."""
     kind = rng.choice(METHODS)
     tree = config(kind)
     tree["evaluate"]["protocols"] = tuple(rng.sample(PROTOCOLS, rng.randrange(4)))
-    words, told = [], [kind]
+    words = []
+    changes = [kind]
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         path, value = _mutate(rng, tree)
         words += [*path, repr(value)]
         words += [value] if isinstance(value, str) else []
         words += list(value) if isinstance(value, dict) and len(value) == 1 else []
-        told.append(f"{'.'.join(path)} -> {value!r}")
-    return "; ".join(told), tree, tuple(word for word in words if word)
+        changes.append(f"{'.'.join(path)} -> {value!r}")
+    return "; ".join(changes), tree, tuple(word for word in words if word)
 
 
 def trace(tree):
-    """Prepares the experiment and traces its step; nothing of it is computed."""
-    given = ConfigDict(copy.deepcopy(tree))
+    """Prepares an experiment and traces its step without computing it."""
+    experiment = ConfigDict(copy.deepcopy(tree))
     no_state = mock.patch.object(build_step, "first_state", lambda *_: lambda: 0)
     with tempfile.TemporaryDirectory() as folder, no_state:
-        ready = runs.prepare(given, pathlib.Path(folder) / "run")
-    step = build_step.parallel_step(given, ready.parts, ready.inputs)
+        ready = runs.prepare(experiment, pathlib.Path(folder) / "run")
+    step = build_step.parallel_step(experiment, ready.parts, ready.inputs)
     count = jax.device_count()
-    shapes = lowering.shapes(given, ready.parts, ready.source, ready.inputs, count)
+    shapes = lowering.shapes(experiment, ready.parts, ready.source, ready.inputs, count)
     jax.eval_shape(step, *shapes)
     if ready.splits is not None:
         images = jax.eval_shape(lambda: inputs.zeros(ready.inputs, ready.splits[1], 4))

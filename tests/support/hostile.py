@@ -1,4 +1,4 @@
-"""Files that mean harm, read with an eye on what they take."""
+"""Malicious weight files, and a reader that watches memory and written files."""
 
 import io
 import pathlib
@@ -10,11 +10,11 @@ import pytest
 from byol_jax.encoders.foreign import tensors
 
 ONES = np.ones((2, 3), np.float32)
-MOST = 64 * 2**20  # bytes that reading a small file may take
+MOST = 64 * 2**20  # bytes of memory that reading a small file may use
 
 
 class Writes:
-    """Whoever loads it writes a file."""
+    """An object whose pickle writes a file when it is loaded."""
 
     def __init__(self, path):
         self.path = path
@@ -24,14 +24,17 @@ class Writes:
 
 
 class Evaluates(Writes):
-    """The same by evaluating text."""
+    """An object whose pickle writes a file by evaluating code."""
 
     def __reduce__(self):
         return eval, (f"open({str(self.path)!r}, 'w').close()",)
 
 
 def read(data, tmp_path, name="x"):
-    """What reading it gives, or the error, which is of one of two kinds; nothing is written."""
+    """Reads a file with these bytes; returns its arrays, or the ValueError or OSError.
+
+    Checks that reading uses little memory and writes no file.
+    """
     path = tmp_path / name
     path.write_bytes(data)
     tracemalloc.start()
@@ -47,14 +50,14 @@ def read(data, tmp_path, name="x"):
 
 
 def refused(data, tmp_path, words):
-    """Reading it says these words, and does nothing else."""
+    """Checks that reading these bytes raises a ValueError whose message matches `words`."""
     with pytest.raises(ValueError, match=words):
         raise read(data, tmp_path)
 
 
 def npy(x, **changes) -> bytes:
-    """An array as numpy saves it, its header changed."""
+    """Returns an array in numpy's file format, with changes to its header."""
     file = io.BytesIO()
-    told = {"descr": x.dtype.str, "fortran_order": False, "shape": x.shape} | changes
-    np.lib.format.write_array_header_1_0(file, told)
+    header = {"descr": x.dtype.str, "fortran_order": False, "shape": x.shape} | changes
+    np.lib.format.write_array_header_1_0(file, header)
     return file.getvalue() + x.tobytes()

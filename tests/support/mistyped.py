@@ -1,8 +1,9 @@
-"""Mistyped command lines, and words of the fix that each must name; run as a program it tries all.
+"""Mistyped command lines, each with words of the fix that its error message must contain.
 
     python [-O] -m support.mistyped FOLDER
 
-prints, as JSON, the exit code and the output of each, in one process. FOLDER is an empty folder.
+runs all lines in one process. It prints, as JSON, the exit code, the output and the contents of
+FOLDER after each line. FOLDER must be empty.
 """
 
 import contextlib
@@ -12,12 +13,13 @@ import os
 import shlex
 import sys
 
+_PREVIEW = "preview --config=configs/quickstart.py "
 _TRAIN = "train --config=configs/quickstart.py --workdir={}/run "
 LINES = {
-    "": "a command is missing; it is one of prepare, preview, train",
+    "": "no command given; the commands are prepare, preview, train",
     "trian --workdir=w": "unknown command 'trian' (did you mean train?)",
     "evalute": "did you mean evaluate",
-    "--config=configs/quickstart.py train": "it is one of prepare, preview, train",
+    "--config=configs/quickstart.py train": "the commands are prepare, preview, train",
     "train": "train needs --config and --workdir",
     "train --config=configs/quickstart.py": "train needs --workdir",
     "train --confg=configs/quickstart.py --workdir=w": "did you mean --config?",
@@ -26,18 +28,21 @@ LINES = {
     "train --config=README.md --workdir=w": "a config is a Python file",
     "train --config=configs --workdir=w": "a config is a Python file",
     _TRAIN + "--worksdir=w": "did you mean --workdir?",
-    _TRAIN + "--workers=3": "train takes no --workers",
+    _TRAIN + "--workers=3": "train has no flag --workers",
     _TRAIN + "--timeout=soon": "argument --timeout: invalid int value: 'soon'",
     _TRAIN + "--num_processes=2": "give --coordinator, --num_processes and --process_id",
-    _TRAIN + "--config.batchsize=64": "config has no 'batchsize' (did you mean 'batch_size'?)",
+    _TRAIN
+    + "--config.batchsize=64": "config has no field 'batchsize' (did you mean 'batch_size'?)",
     _TRAIN + "--config.batch_size=many": "it must be a whole number",
     _TRAIN + "--config.batch_size=100000": "larger than the 10000 training examples",
     _TRAIN + "--config.microbatches=3": "try 126",
     _TRAIN + "--config.epochs=-1": "config.epochs is -1.0; it must be above 0",
-    _TRAIN + "--config.epochs.x=3": "config.epochs is no section; leave out .x",
+    _TRAIN + "--config.epochs.x=3": "config.epochs is not a section; leave out .x",
     _TRAIN + "--config.method.name=byoll": "did you mean 'byol'",
-    _TRAIN + "--config.optimzer.nesterov=1": "config has no 'optimzer' (did you mean 'optimizer'?)",
-    _TRAIN + "--config.views.frist.size=8": "config.views has no 'frist' (did you mean 'first'?)",
+    _TRAIN
+    + "--config.optimzer.nesterov=1": "config has no field 'optimzer' (did you mean 'optimizer'?)",
+    _TRAIN
+    + "--config.views.frist.size=8": "config.views has no view 'frist' (did you mean 'first'?)",
     _TRAIN + "--config.learning_rate=0.1": "did you mean --config.schedule.learning_rate?",
     _TRAIN + "--epochs=3": "did you mean --config.epochs?",
     _TRAIN + "--config..epochs=3": "write --config.FIELD or --config.SECTION.FIELD",
@@ -53,42 +58,43 @@ LINES = {
     _TRAIN + "--config.method.temprature=0.1": "did you mean 'temperature'",
     _TRAIN + "--config.method.temperature=warm": "it must be a finite number",
     _TRAIN + "--config.encoder.name=resnet05": "did you mean 'resnet50'",
-    _TRAIN + "--config.encoder.x=3": "config.encoder has no 'x'; it has always_project",
+    _TRAIN + "--config.encoder.x=3": "config.encoder has no field 'x'; it has always_project",
     _TRAIN + "--config.encoder.stem=striding": "config.encoder: unknown stem 'striding'",
     _TRAIN + "--config.optimizer.name=adm": "did you mean 'adamw'",
     _TRAIN + "--config.optimizer.mask=kernel": "did you mean 'kernels'",
     _TRAIN + "--config.schedule.scaling=liner": "did you mean 'linear'",
     _TRAIN + "--config.precision=float16": "did you mean 'bfloat16'",
     _TRAIN + "--config.data.mode=streaming": "did you mean 'streamed'",
-    _TRAIN + "--config.data.name=fashion_mnist_10": "near it: fashion_mnist_10k",
+    _TRAIN + "--config.data.name=fashion_mnist_10": "Similar names: fashion_mnist_10k",
     _TRAIN + "--config.data.train_split=trian": "has no split 'trian'; it has",
     _TRAIN + "--config.views.first.area=(1.0,0.2)": "config.views.first: random crop: area",
     _TRAIN + "--config.views.first.area=1": "config.views.first: area (1,) must be a pair",
     _TRAIN + "--config.views.first.order=crp,flip": "did you mean 'crop'",
     _TRAIN + "--config.views.first.size=0": "config.views.first: size 0 must be 1 or more",
-    _TRAIN + "--config.projector.widths=()": "config.projector: widths () must be",
+    _TRAIN
+    + "--config.projector.widths=()": "config.projector: widths must be one or more integers",
     _TRAIN + "--config.evaluate.protocols=knn,liner": "did you mean 'linear'",
-    "preview --config=configs/quickstart.py --out=v.png --max_side=4": "preview takes no --max_side",
-    "preview --config=configs/quickstart.py --out={}/v.xyz": "must end in .png",
-    "evaluate": "evaluate needs --workdir, a run, or --encoder, a file",
+    _PREVIEW + "--out=v.png --max_side=4": "preview has no flag --max_side",
+    _PREVIEW + "--out={}/v.xyz": "must end in .png",
+    "evaluate": "evaluate needs --workdir (a run) or --encoder (an encoder file)",
     "evaluate runs/quickstart": "did you mean --workdir=runs/quickstart?",
     "evaluate --workdir={}/none": "has no config.json; give the --workdir of a run",
-    "embed --images=x --out=y.npz": "embed needs --encoder or --workdir, one of them",
+    "embed --images=x --out=y.npz": "embed needs either --encoder or --workdir, but not both",
     "export --workdir=w --out=x --layout=torchvison": "did you mean torchvision?",
     "export --workdir=w --out=x --step=three": "argument --step: invalid int value: 'three'",
     "import --weights={}/none.pth --out={}/x": "there is no file",
-    "prepare --source={}/none --out={}/x": "give --source a folder of pictures",
+    "prepare --source={}/none --out={}/x": "give --source a folder of images",
     "prepare --source=s --out={}/x --duplicates=drpo": "did you mean drop?",
     "compare": "compare RUN [RUN …]",
     "report w": "report needs --out",
-    "report w --out={}/q.pdf": "end its name in .html",
+    "report w --out={}/q.pdf": "give a name that ends in .html",
     "bench augmnt --config=configs/quickstart.py": "did you mean augment?",
     "plan --config=configs/quickstart.py --topology=v5": "must be one of v5e, v5p, v6e",
 }
 
 
 def run(line: str, folder: str) -> tuple[int, str]:
-    """The exit code and the output of a command line, in this process."""
+    """Runs a command line in this process; returns its exit code and its output."""
     from byol_jax import main
 
     output = io.StringIO()
@@ -98,14 +104,14 @@ def run(line: str, folder: str) -> tuple[int, str]:
             code = 0
         except SystemExit as end:
             code = end.code
-    if isinstance(code, str):  # as Python itself does at the end of a program
+    if isinstance(code, str):  # Python does the same when a program exits with a text
         output.write(f"{code}\n")
         code = 1
     return code or 0, output.getvalue()
 
 
 def main(folder: str) -> None:
-    """Tries all lines, and prints what came as JSON."""
+    """Runs all lines and prints the results as JSON."""
     results = {line: [*run(line, folder), os.listdir(folder)] for line in LINES}
     print(json.dumps(results))
 

@@ -1,4 +1,4 @@
-"""Folders of pictures for tests."""
+"""Image files for tests."""
 
 import struct
 import zlib
@@ -11,36 +11,36 @@ from byol_jax import data
 
 
 def pixels(seed, *shape, dtype=np.uint8):
-    """Random numbers of the whole range of their type."""
+    """Returns random pixels over the whole range of an integer type."""
     return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
 
 
 def save(path, pixels, **options):
-    """Saves an array by Pillow, the folders above it too."""
+    """Saves an array by Pillow and creates missing folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, **options)
 
 
 def folder(folder, count, size=(6, 8)):
-    """A folder of so many pictures, PNG of random pixels; returns it."""
+    """Writes `count` PNG files with random pixels to a folder; returns the folder."""
     for number in range(count):
         save(folder / f"{number}.png", pixels(number, *size, 3))
     return folder
 
 
 def tiff(path, pixels, **options):
-    """Saves an array by tifffile, the folders above it too."""
+    """Saves an array by tifffile and creates missing folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tifffile.imwrite(path, pixels, **options)
 
 
 def open_split(out, split="train", **options):
-    """The split of a data set that prepare made."""
+    """Opens a split of a data set that `data.prepare` wrote."""
     return data.open_source(str(out), split, **options)
 
 
 def huge_png(height, width):
-    """The bytes of a PNG that claims to be of this size."""
+    """Returns the bytes of a PNG file that claims this size but has no such contents."""
     parts = (
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
         (b"IDAT", zlib.compress(bytes(100))),

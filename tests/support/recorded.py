@@ -1,7 +1,8 @@
-"""What the authors' own code computed, read from reference/ (or BYOL_JAX_REFERENCE).
+"""Recordings of what the authors' original code computed, and comparisons with them.
 
-A file's `meta` holds every hyper-parameter; `init/…`, `batch/<i>/…`, `log/<i>/…` and `after/<i>/…`
-are the arrays before the first step, into step i, and out of it.
+The files are in tests/reference, or in the folder BYOL_JAX_REFERENCE. In a file, `meta` contains
+the hyper-parameters and `init/…` the arrays before the first step. For step i, `batch/<i>/…`
+contains its inputs, `log/<i>/…` its metrics, and `after/<i>/…` the arrays after it.
 """
 
 import json
@@ -16,8 +17,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from byol_jax import train_step
 
-LOSS, TENSOR = 1e-5, 1e-4  # allowed deviations, of the largest value
-MOMENTUM = 5e-4  # a sum of gradients, which are small differences of large terms
+# Allowed deviations, relative to the largest value of an array.
+LOSS = 1e-5
+TENSOR = 1e-4
+MOMENTUM = 5e-4  # larger: a sum of gradients, which are small differences of large terms
 
 FOLDER = pathlib.Path(
     os.environ.get("BYOL_JAX_REFERENCE", pathlib.Path(__file__).parents[1] / "reference")
@@ -25,83 +28,92 @@ FOLDER = pathlib.Path(
 
 
 class Trace(NamedTuple):
-    """One recording: its settings and its arrays by their path."""
+    """One recording.
+
+    Attributes:
+        name: Name of the file, without its suffix.
+        meta: Hyper-parameters by name.
+        arrays: Arrays by path.
+    """
 
     name: str
     meta: dict
     arrays: dict[str, np.ndarray]
 
     def under(self, path: str) -> dict[str, np.ndarray]:
-        """The arrays below `path`, which ends in the separator, by the rest of their names."""
+        """Returns the arrays whose path begins with `path`, by the remaining part of their path."""
         return {k.removeprefix(path): x for k, x in self.arrays.items() if k.startswith(path)}
 
 
 def files(kind: str) -> list[pathlib.Path]:
-    """Every recording of a kind; there must be one."""
-    found = sorted(FOLDER.glob(f"{kind}*.npz"))
-    assert found, f"no {kind}*.npz in {FOLDER}"
-    return found
+    """Returns the files of all recordings of a kind; there must be at least one."""
+    recordings = sorted(FOLDER.glob(f"{kind}*.npz"))
+    assert recordings, f"no {kind}*.npz in {FOLDER}"
+    return recordings
 
 
 def load(file: pathlib.Path) -> Trace:
-    """Reads a recording."""
+    """Reads a recording from its file."""
     with np.load(file) as arrays:
         everything = {name: arrays[name] for name in arrays.files}
     return Trace(file.stem, json.loads(str(everything.pop("meta"))), everything)
 
 
 def num_devices() -> int:
-    """The most devices that any recording was made on."""
+    """Returns the largest number of devices that a recording needs."""
     return max(load(file).meta.get("devices", 1) for file in FOLDER.glob("*.npz"))
 
 
 def kind(name):
-    """Runs a test on every recording of a kind."""
+    """Returns a decorator that runs a test on every recording of a kind."""
     return pytest.mark.parametrize("file", files(name), ids=lambda file: file.stem)
 
 
-def compare(what, got, want, tolerance=TENSOR, *, scale=0.0):
-    """Holds every array of a tree to `tolerance` of its largest value, or of `scale` if larger.
+def compare(name, got, want, tolerance=TENSOR, *, scale=0.0):
+    """Asserts that the arrays of two trees are equal within a relative tolerance.
 
-    Prints the largest deviation of the tree.
+    The tolerance is relative to an array's largest value, or to `scale` if that is larger. Prints
+    the largest deviation of the tree.
     """
-    assert jax.tree.structure(got) == jax.tree.structure(want), what
+    assert jax.tree.structure(got) == jax.tree.structure(want), name
     worst = 0.0
     leaves, _ = jax.tree_util.tree_flatten_with_path(want)
     for (path, x), y in zip(leaves, jax.tree.leaves(got), strict=True):
-        x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-        assert x.shape == y.shape, (what, path)
+        x = np.asarray(x, np.float64)
+        y = np.asarray(y, np.float64)
+        assert x.shape == y.shape, (name, path)
         deviation = np.abs(x - y).max() / max(np.abs(x).max(), scale, 1e-30)
-        assert deviation <= tolerance, (what, jax.tree_util.keystr(path), deviation)
+        assert deviation <= tolerance, (name, jax.tree_util.keystr(path), deviation)
         worst = max(worst, deviation)
-    print(f"{what}: {worst:.1e} of the largest value, {tolerance:.0e} allowed")
+    print(f"{name}: {worst:.1e} of the largest value, {tolerance:.0e} allowed")
 
 
 def run(trace, make, state, batch_of, after):
-    """Trains through the engine on as many devices as the recording; after(i, state, metrics).
+    """Trains by train_step.parallel on the same number of devices as the recording.
 
-    make(batch) -> the step's function; a draw that was recorded comes in the batch.
+    `make(batch)` returns the step's function; recorded random draws are in the batch. Calls
+    `after(i, state, metrics)` after each step.
     """
     devices = jax.devices()[: trace.meta["devices"]]
-    everywhere = NamedSharding(Mesh(devices, train_step.AXIS), PartitionSpec())
+    replicated = NamedSharding(Mesh(devices, train_step.AXIS), PartitionSpec())
     step = train_step.parallel(lambda state, batch: make(batch)(state, batch), devices=devices)
-    state = jax.device_put(state, everywhere)
+    state = jax.device_put(state, replicated)
     for i in range(trace.meta["steps"]):
         state, metrics = step(state, batch_of(i))
         after(i, jax.device_get(state), jax.device_get(metrics))
 
 
-def _deal(x, devices):
+def _split(x, devices):
     return x.reshape(devices, -1, *x.shape[1:])
 
 
 def batch(trace, i, views, label=None, **draws):
-    """Two recorded views as one array of images, dealt over the devices; draws go to all of them."""
+    """Returns recorded views as a batch, split over the devices; all devices get the same draws."""
     devices = trace.meta["devices"]
     arrays = [trace.arrays[f"batch/{i}/{view}"] for view in views]
     size = len(arrays[0])
     label = trace.arrays[f"batch/{i}/{label}"] if label else np.zeros(size)
     batch = {"image": np.stack(arrays, 1), "label": label.astype(np.int32)}
     batch["index"] = np.arange(size, dtype=np.int32)
-    dealt = {name: _deal(x, devices) for name, x in batch.items()}
-    return {**dealt, **{name: np.stack([x] * devices) for name, x in draws.items()}}
+    parts = {name: _split(x, devices) for name, x in batch.items()}
+    return {**parts, **{name: np.stack([x] * devices) for name, x in draws.items()}}

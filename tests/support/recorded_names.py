@@ -1,4 +1,4 @@
-"""The authors' names of parameters and statistics, read into ours."""
+"""Converts the authors' names of parameters and statistics to the names of this package."""
 
 import numpy as np
 
@@ -16,26 +16,27 @@ _HAIKU_PARTS = {
 
 
 def from_haiku(arrays: dict[str, np.ndarray]) -> dict:
-    """Params, or statistics, of BYOL's networks by name: encoder, projector, …
+    """Converts parameters or statistics of BYOL's networks to a tree: encoder, projector, …
 
-    Of Haiku's statistics the plain average counts, `hidden`, which starts at 0.
+    Haiku stores three values per statistic. The tree gets `hidden`, the average that starts at 0.
     """
     tree = {}
     for name, x in arrays.items():
         net, *parts, leaf = name.replace("/~", "").split("/")
         if leaf in ("average", "counter"):
             continue
-        place = [net if net in ("projector", "predictor", "classifier") else "encoder"]
-        place += _haiku_place(parts)
+        path = [net if net in ("projector", "predictor", "classifier") else "encoder"]
+        path += _haiku_path(parts)
         if leaf != "hidden":
-            place.append(_HAIKU[leaf])
-        _put(tree, place, x.reshape(-1) if _is_vector(place[-1]) else x)
+            path.append(_HAIKU[leaf])
+        _put(tree, path, x.reshape(-1) if _is_vector(path[-1]) else x)
     return tree
 
 
-def _haiku_place(parts):
+def _haiku_path(parts):
     if len(parts) > 1 and parts[1].startswith("block_") and parts[0].startswith("block_group_"):
-        stage, block = int(parts[0].split("_")[-1]), int(parts[1].split("_")[-1])
+        stage = int(parts[0].split("_")[-1])
+        block = int(parts[1].split("_")[-1])
         return [f"stage{stage + 1}_block{block + 1}", *(_haiku_layer(p) for p in parts[2:])]
     return [_haiku_layer(p) for p in parts]
 
@@ -52,14 +53,15 @@ def _is_vector(leaf):
 
 
 def from_torch(arrays: dict[str, np.ndarray]) -> tuple[dict, dict]:
-    """Params and statistics of a torchvision ResNet: encoder, and projector for its last layers."""
-    params, stats = {}, {}
+    """Converts a torchvision ResNet to parameters and statistics: encoder, and projector for fc."""
+    params = {}
+    stats = {}
     for name, x in arrays.items():
         if name.endswith("num_batches_tracked"):
             continue
-        place = _torch_place(name, is_norm=_is_norm(name, arrays))
+        path = _torch_path(name, is_norm=_is_norm(name, arrays))
         x = x.transpose(2, 3, 1, 0) if x.ndim == 4 else x.T
-        _put(stats if place[-1] in ("mean", "var") else params, place, x)
+        _put(stats if path[-1] in ("mean", "var") else params, path, x)
     stats.setdefault("projector", {})
     return params, stats
 
@@ -68,7 +70,7 @@ def _is_norm(name, arrays):
     return name.rpartition(".")[0] + ".running_mean" in arrays
 
 
-def _torch_place(name, *, is_norm):
+def _torch_path(name, *, is_norm):
     *path, leaf = name.split(".")
     weight = "scale" if is_norm else "kernel"
     leaf = {"weight": weight, "running_mean": "mean", "running_var": "var"}.get(leaf, leaf)
@@ -81,15 +83,16 @@ def _torch_place(name, *, is_norm):
     return ["encoder", block, layer, leaf]
 
 
-def _put(tree, place, x):
-    for part in place[:-1]:
+def _put(tree, path, x):
+    *parents, leaf = path
+    for part in parents:
         tree = tree.setdefault(part, {})
-    assert place[-1] not in tree, place
-    tree[place[-1]] = x
+    assert leaf not in tree, path
+    tree[leaf] = x
 
 
 def sizes(encoder: dict) -> dict:
-    """The arguments of networks.resnet that the shapes of its params tell."""
+    """Returns the arguments of networks.resnet that follow from the shapes of its parameters."""
     blocks = sorted(name for name in encoder if name.startswith("stage"))
     stages = [0] * max(int(name[5 : name.index("_")]) for name in blocks)
     for name in blocks:
@@ -102,7 +105,7 @@ def sizes(encoder: dict) -> dict:
 
 
 def torchvision_weight(meta, number, name, shape):
-    """Tensor `number` of the state dict, by the formula in meta["weights"]."""
+    """Returns tensor `number` of the state dict by the formula in meta["weights"]."""
     u = np.random.RandomState(1000 * meta["seed"] + number).uniform(-1, 1, shape)
     if name.endswith("running_var"):
         u = 1 + 0.4 * u

@@ -1,4 +1,4 @@
-"""The authors' operations on images, by the names in the recordings, as ours."""
+"""The image operations in the recordings, by their recorded names, as functions of this package."""
 
 import functools
 
@@ -19,18 +19,18 @@ _CORES = {
 
 
 def changed(name):
-    """(images, key, what the authors' code made of them) for all files of a kind."""
+    """Yields images, the key of an operation, and its recorded result, for all files of a kind."""
     for file in recorded.files(name):
         arrays = recorded.load(file).arrays
         images = jnp.asarray(arrays.pop("images"))
-        yield from ((images, key, wanted) for key, wanted in arrays.items())
+        yield from ((images, key, expected) for key, expected in arrays.items())
 
 
 def operation(key, size):
-    """Our function of one image [size, size, C] for a key such as byol_hue/0.1 or tv_blur23/1.5."""
-    (code, _, rest) = key.partition("_")
-    name, _, parameter = rest.partition("/")
-    if code == "tv":
+    """Returns the operation on an image [size, size, C] for a key such as byol_hue/0.1."""
+    library, _, operation_key = key.partition("_")
+    name, _, parameter = operation_key.partition("/")
+    if library == "tv":
         return _torchvision(name, parameter)
     if name == "blur":
         taps = 2 * int(size / 10 / 2) + 1
@@ -41,12 +41,20 @@ def operation(key, size):
 def _torchvision(name, parameter):
     if name.startswith("resized_crop"):
         box, size = parameter.split("/")
-        box, method = jnp.array([int(x) for x in box.split(",")]), name.split("_")[-1]
-        how = {"size": int(size), "method": method, "antialias": True}
-        return lambda image: augment.crop_and_resize(image, box, **how)
+        return functools.partial(
+            augment.crop_and_resize,
+            box=jnp.array([int(x) for x in box.split(",")]),
+            size=int(size),
+            method=name.split("_")[-1],
+            antialias=True,
+        )
     if name.startswith("blur"):
-        how = {"sigma": float(parameter), "kernel_size": int(name[6:]), "padding": "reflect"}
-        return functools.partial(augment.blur, **how)
+        return functools.partial(
+            augment.blur,
+            sigma=float(parameter),
+            kernel_size=int(name[6:]),
+            padding="reflect",
+        )
     if name == "brightness":
         return functools.partial(augment.scale_brightness, factor=float(parameter))
     flags = {"contrast": {"per_channel": False}, "saturation": {"hsv": False}}.get(name, {})

@@ -1,4 +1,4 @@
-"""The networks, views and states of BYOL's and MoCo's recordings, made of our parts."""
+"""The networks, views and states of BYOL's and MoCo's recordings, built from this package."""
 
 import functools
 
@@ -10,13 +10,13 @@ from support import recorded_names
 
 
 def as_they_are(keys, images):
-    """The two views that were recorded."""
+    """Returns the two recorded views, unchanged."""
     del keys
     return images[:, 0], images[:, 1]
 
 
 def byol_views(keys, images):
-    """Those two, normalized, as BYOL's loss does it."""
+    """Returns the two recorded views, normalized as in BYOL's loss."""
     normalize = functools.partial(
         augment.normalize, mean=augment.IMAGENET_MEAN, std=augment.IMAGENET_STD
     )
@@ -56,7 +56,7 @@ def target_nets(tree):
 
 
 def byol_state(trace, moment):
-    """What the state holds then: params, target, stats, the target's stats, the classifier."""
+    """Returns the parameters, the target and the statistics at a moment, such as "after/3"."""
     params, target, stats, target_stats = (
         recorded_names.from_haiku(trace.under(f"{moment}/{part}/"))
         for part in ("online_params", "target_params", "online_state", "target_state")
@@ -80,5 +80,6 @@ def moco_networks(trace, params):
 
 
 def moco_queue(trace, path):
-    rows, cursor = trace.arrays[f"{path}/queue"].T, trace.arrays[f"{path}/queue_ptr"]
+    rows = trace.arrays[f"{path}/queue"].T
+    cursor = trace.arrays[f"{path}/queue_ptr"]
     return ring_buffer.RingBuffer(jnp.asarray(rows), jnp.int32(cursor.item()))

@@ -1,4 +1,4 @@
-"""Small experiments for tests: some steps of any method, on some pictures of 8 x 8."""
+"""Small experiments for tests: a few steps of any method on images of 8 x 8 pixels."""
 
 import inspect
 
@@ -7,7 +7,7 @@ from byol_jax.config import check, fields
 from byol_jax.training import start
 
 VIEW = {"name": "supervised", "size": 8, "mean": None, "std": None}
-METHODS = {  # every test of all methods reads this table
+METHODS = {  # tests of all methods use this table
     "byol": {"decay": 0.9},
     "simclr": {"temperature": 0.5},
     "moco": {"capacity": 24, "decay": 0.9},
@@ -22,25 +22,29 @@ METHODS = {  # every test of all methods reads this table
 
 
 def factory(kind):
-    """The factory of one of METHODS."""
+    """Returns the factory of an entry of METHODS."""
     return methods.METHODS[METHODS[kind].get("name", kind)]
 
 
 def takes(kind, argument):
-    """Whether the factory of one of METHODS has an argument of this name."""
+    """Returns True if the factory of an entry of METHODS has an argument of this name."""
     return argument in inspect.signature(factory(kind)).parameters
 
 
 def method(kind, nets, **supplied):
-    """One of METHODS, made of those networks and supplied arguments that its factory takes."""
+    """Builds an entry of METHODS from those networks and arguments that its factory takes."""
     arguments = {**METHODS[kind], **nets, **supplied}
     return factory(kind)(**{name: x for name, x in arguments.items() if takes(kind, name)})
 
 
 def small(kind):
-    """Six steps of one of METHODS on 48 pictures; the rest is as config.default() has it."""
+    """Returns a config for six steps of an entry of METHODS on 48 images.
+
+    All other fields have the values of fields.default().
+    """
     config = fields.default()
-    config.data.train_split, config.data.test_split = "train[:48]", "test[:40]"
+    config.data.train_split = "train[:48]"
+    config.data.test_split = "test[:40]"
     config.views = {"first": dict(VIEW), "second": dict(VIEW)}
     config.encoder = {"name": "resnet_tiny"}
     if takes(kind, "projector"):
@@ -50,23 +54,27 @@ def small(kind):
     if takes(kind, "context"):
         config.context = {"width": 10}
     config.method = {"name": kind, **METHODS[kind]}
-    config.batch_size, config.epochs = 16, 2
+    config.batch_size = 16
+    config.epochs = 2
     return config
 
 
 def config_of(**changes):
-    """MoCo, which leaves the checkpoints of steps 2, 4 and 6, and is evaluated by kNN."""
+    """Returns a config of MoCo that keeps checkpoints of steps 2, 4 and 6 and evaluates by kNN."""
     config = small("moco")
     for view in config.views.values():
         view.update({"mean": (0.3,), "std": (0.2,)})
-    config.log_every_steps, config.checkpoint_every_steps, config.keep_checkpoints = 1, 2, 3
-    config.evaluate.protocols, config.evaluate.baselines = ("knn",), ()
+    config.log_every_steps = 1
+    config.checkpoint_every_steps = 2
+    config.keep_checkpoints = 3
+    config.evaluate.protocols = ("knn",)
+    config.evaluate.baselines = ()
     config.report = False
     config.update(changes)
     return config
 
 
 def prepare(config, folder, **options):
-    """The experiment, checked and made ready as `train` does it."""
+    """Checks and prepares an experiment in the same way as `train`."""
     check.check(config)
     return start.prepare(config, folder, **options)

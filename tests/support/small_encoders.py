@@ -1,4 +1,4 @@
-"""Small encoders for tests: nothing of them is trained, and nothing of them is trivial."""
+"""Small encoders for tests, with random weights instead of trained or constant ones."""
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +9,9 @@ from byol_jax import encoders, networks
 RESNET = {"name": "resnet_tiny"}
 
 
-def about(**changes) -> encoders.About:
-    """Of resnet_tiny on grey pictures of 8 x 8."""
-    told = {
+def info(**changes) -> encoders.EncoderInfo:
+    """Returns the description of a resnet_tiny for grey images of 8 x 8 pixels, with changes."""
+    fields = {
         "encoder": RESNET,
         "norm": "batch",
         "image_shape": (8, 8, 1),
@@ -23,15 +23,16 @@ def about(**changes) -> encoders.About:
         "step": 7,
         "commit": "abc",
     }
-    return encoders.About(**{**told, **changes})
+    return encoders.EncoderInfo(**{**fields, **changes})
 
 
 def arrays(seed: int = 0, **changes) -> tuple[dict, dict]:
-    """Params and stats of what `about` tells, all of them random."""
-    told = about(**changes)
-    arguments = {k: v for k, v in told.encoder.items() if k != "name"}
-    net = networks.ENCODERS[told.encoder["name"]](batch_norm=networks.NORMS[told.norm], **arguments)
-    images = jax.ShapeDtypeStruct((1, *told.image_shape), jnp.float32)
+    """Returns random parameters and statistics for the encoder that `info` describes."""
+    described = info(**changes)
+    arguments = {k: v for k, v in described.encoder.items() if k != "name"}
+    norm = networks.NORMS[described.norm]
+    net = networks.ENCODERS[described.encoder["name"]](batch_norm=norm, **arguments)
+    images = jax.ShapeDtypeStruct((1, *described.image_shape), jnp.float32)
     trees = jax.eval_shape(net.init, jax.random.key(0), images)
     rng = np.random.default_rng(seed)
 
@@ -44,10 +45,10 @@ def arrays(seed: int = 0, **changes) -> tuple[dict, dict]:
 
 
 def make(seed: int = 0, **changes) -> encoders.Encoder:
-    """The encoder of both."""
-    return encoders.Encoder(*arrays(seed, **changes), about(**changes))
+    """Returns the encoder with the random arrays and the description."""
+    return encoders.Encoder(*arrays(seed, **changes), info(**changes))
 
 
 def images(count: int, shape=(8, 8, 1)) -> np.ndarray:
-    """Random pictures, uint8 [count, *shape]."""
+    """Returns random images, uint8 [count, *shape]."""
     return np.random.default_rng(1).integers(0, 256, (count, *shape), dtype=np.uint8)

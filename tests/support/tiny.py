@@ -1,13 +1,13 @@
-"""A config file for tests that start the command: MoCo on 48 pictures of 8 pixels, 3 steps an epoch.
+"""A config file for tests that start the command: MoCo on 48 small images, 3 steps per epoch.
 
-Its steps take milliseconds, every one is logged, and every third is saved.
+A step takes milliseconds. Every step is logged, and every third step is saved.
 """
 
 from byol_jax.config import fields
 
 
 def get_config():
-    """The experiment."""
+    """Returns the experiment's config."""
     config = fields.default()
     config.data.train_split = "train[:48]"
     view = {"name": "plain", "order": ("crop", "flip"), "size": 8, "mean": (0.3,), "std": (0.2,)}
@@ -15,7 +15,11 @@ def get_config():
     config.encoder = {"name": "resnet_tiny"}
     config.projector = {"widths": (32, 10), "batch_norm": True, "last_bias": False}
     config.method = {"name": "moco", "capacity": 24, "decay": 0.9}
-    config.batch_size, config.epochs = 16, 2.0
-    config.log_every_steps, config.checkpoint_every_steps, config.keep_checkpoints = 1, 3, 2
-    config.evaluate.protocols, config.report = (), False
+    config.batch_size = 16
+    config.epochs = 2.0
+    config.log_every_steps = 1
+    config.checkpoint_every_steps = 3
+    config.keep_checkpoints = 2
+    config.evaluate.protocols = ()
+    config.report = False
     return config

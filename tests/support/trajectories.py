@@ -1,9 +1,9 @@
-"""Trains some methods for five steps as one of several processes: for tests/test_trajectories.py.
+"""Trains methods for five steps as one of several processes, for tests/test_trajectories.py.
 
-python -m support.trajectories FOLDER NUM_PROCESSES PROCESS_ID PORT METHOD [METHOD …]
+    python -m support.trajectories FOLDER NUM_PROCESSES PROCESS_ID PORT METHOD [METHOD …]
 
-Leaves a workdir for each method in FOLDER, with the losses, the checkpoints of steps 3 and 5, and,
-for each process, which examples it read at each step.
+FOLDER gets a workdir for each method, with the losses, the checkpoints of steps 3 and 5, and the
+examples that each process read at each step.
 """
 
 import json
@@ -11,7 +11,7 @@ import os
 import pathlib
 import sys
 
-# Most of the time goes into compiling; the least optimized code is compiled soonest.
+# Compilation takes most of the time, and it is fastest without optimization.
 os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
 
 import jax
@@ -21,18 +21,22 @@ from support import runs
 
 
 def config_of(kind):
-    """Five steps of 16 images each."""
+    """Returns a config for five steps of 16 images each."""
     config = runs.small(kind)
-    config.data.train_split, config.epochs = "train[:80]", 1
+    config.data.train_split = "train[:80]"
+    config.epochs = 1
     view = {"name": "plain", "order": ("crop", "flip"), "size": 8}
     config.views = {"first": view, "second": view}
-    config.log_every_steps, config.checkpoint_every_steps, config.keep_checkpoints = 1, 3, 3
-    config.evaluate.protocols, config.report = (), False
+    config.log_every_steps = 1
+    config.checkpoint_every_steps = 3
+    config.keep_checkpoints = 3
+    config.evaluate.protocols = ()
+    config.report = False
     return config
 
 
 def main(folder, num_processes, process_id, port, *kinds):
-    """Connects, if there are several processes, and trains."""
+    """Connects the processes if there are several, and trains each method."""
     from byol_jax import hosts
     from byol_jax.system import devices
     from byol_jax.training import train
@@ -41,18 +45,18 @@ def main(folder, num_processes, process_id, port, *kinds):
     if num_processes > 1:
         place = hosts.Place(f"127.0.0.1:{port}", num_processes, process_id)
         hosts.connect(place, {}, timeout=120)
-    real = devices.shard
+    original_shard = devices.shard
     for kind in kinds:
-        seen = []
+        indices = []
 
-        def shard(batch, seen=seen):
-            seen.append(np.asarray(batch["index"]).tolist())
-            return real(batch)
+        def shard(batch, indices=indices):
+            indices.append(np.asarray(batch["index"]).tolist())
+            return original_shard(batch)
 
         devices.shard = shard
         workdir = pathlib.Path(folder, kind)
         train.train(config_of(kind), workdir)
-        (workdir / f"seen_{process_id}.json").write_text(json.dumps(seen))
+        (workdir / f"seen_{process_id}.json").write_text(json.dumps(indices))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Files of weights for tests, written by hand: torch's without torch, BYOL's without Haiku."""
+"""Weight files for tests, in the formats of torch and BYOL, written without torch or Haiku."""
 
 import collections
 import io
@@ -14,33 +14,35 @@ from byol_jax import networks
 from byol_jax.networks import torchvision
 
 
-def arrays(factory="resnet_tiny", **how) -> tuple[dict, dict]:
-    """Random params and stats of a network on pictures with 3 channels."""
-    init = networks.ENCODERS[factory](**how).init
+def arrays(factory="resnet_tiny", **options) -> tuple[dict, dict]:
+    """Returns random parameters and statistics of a network for images with 3 channels."""
+    init = networks.ENCODERS[factory](**options).init
     trees = jax.eval_shape(init, jax.random.key(0), jax.ShapeDtypeStruct((1, 32, 32, 3), "float32"))
     rng = np.random.default_rng(0)
     return jax.tree.map(lambda x: rng.random(x.shape, np.float32), trees)
 
 
-def state_dict(prefix="", **how) -> dict[str, np.ndarray]:
-    """The same in torchvision's names, below a prefix, with a head."""
-    tensors = torchvision.to_torchvision(*arrays(**how))
+def state_dict(prefix="", **options) -> dict[str, np.ndarray]:
+    """Returns random arrays of a network by torchvision's names, with a prefix and a head."""
+    tensors = torchvision.to_torchvision(*arrays(**options))
     tensors["fc.weight"] = np.ones((2, 3), np.float32)
     return {prefix + name: x for name, x in tensors.items()}
 
 
 class Tensor:
-    """An array that torch's pickles have as a tensor; the rest lies about it."""
+    """An array that is pickled as a torch tensor; the options make the pickle lie about it."""
 
     def __init__(self, x, *, offset=0, size=None, strides=None, count=None):
         x = np.ascontiguousarray(x)
-        self.x, self.offset, self.count = x, offset, x.size if count is None else count
+        self.x = x
+        self.offset = offset
+        self.count = x.size if count is None else count
         self.size = x.shape if size is None else size
         self.strides = [s // x.itemsize for s in x.strides] if strides is None else strides
 
     def __reduce__(self):
-        utils, identity = sys.modules["torch._utils"], _Storage(self)
-        parts = (identity, self.offset, tuple(self.size), tuple(self.strides), False, {})
+        utils = sys.modules["torch._utils"]
+        parts = (_Storage(self), self.offset, tuple(self.size), tuple(self.strides), False, {})
         return utils._rebuild_tensor_v2, parts
 
 
@@ -50,10 +52,11 @@ class _Storage:
 
 
 def _module(name, **functions):
-    """A module of this name, in which pickle finds these."""
+    """Returns a module of this name with these functions, so that pickle can refer to them."""
     module = types.ModuleType(name)
     for key, value in functions.items():
-        value.__module__, value.__qualname__ = name, key
+        value.__module__ = name
+        value.__qualname__ = key
         setattr(module, key, value)
     return module
 
@@ -68,16 +71,18 @@ def _types_of_torch():
 
 
 class _Pickler(pickle._Pickler):
-    """Of torch: a tensor's storage is kept outside, under a key."""
+    """A pickler like torch's: it replaces a tensor's storage by a key."""
 
     def __init__(self, file, *, is_legacy):
         super().__init__(file, protocol=2)
-        self.is_legacy, self.tensors = is_legacy, {}
+        self.is_legacy = is_legacy
+        self.tensors = {}
 
     def persistent_id(self, node):
         if not isinstance(node, _Storage):
             return None
-        x, key = node.tensor.x, str(len(self.tensors))
+        x = node.tensor.x
+        key = str(len(self.tensors))
         self.tensors[key] = node.tensor
         names = {"f2": "Half", "f4": "Float", "f8": "Double", "i8": "Long", "u2": "BFloat16"}
         kind = getattr(sys.modules["torch"], f"{names[x.dtype.str[1:]]}Storage")
@@ -85,8 +90,9 @@ class _Pickler(pickle._Pickler):
 
 
 def _pickled(tree, *, is_legacy):
-    """The bytes, and the tensors that it refers to."""
-    file, before = io.BytesIO(), {name: sys.modules.get(name) for name in ("torch", "torch._utils")}
+    """Returns the pickle of a tree, and by key the tensors that it refers to."""
+    file = io.BytesIO()
+    before = {name: sys.modules.get(name) for name in ("torch", "torch._utils")}
     sys.modules.update(_types_of_torch())
     try:
         pickler = _Pickler(file, is_legacy=is_legacy)
@@ -98,7 +104,7 @@ def _pickled(tree, *, is_legacy):
 
 
 def torch_zip(tree, *, compression=zipfile.ZIP_STORED, names="archive/{}") -> bytes:
-    """As torch.save writes it since 1.6."""
+    """Returns a tree in the format of torch.save since version 1.6."""
     file = io.BytesIO()
     pickled, tensors = _pickled(tree, is_legacy=False)
     with zipfile.ZipFile(file, "w", compression) as zipped:
@@ -110,7 +116,7 @@ def torch_zip(tree, *, compression=zipfile.ZIP_STORED, names="archive/{}") -> by
 
 
 def torch_legacy(tree) -> bytes:
-    """As torch.save wrote it before."""
+    """Returns a tree in the format of torch.save before version 1.6."""
     pickled, tensors = _pickled(tree, is_legacy=True)
     system = {"protocol_version": 1001, "little_endian": True, "type_sizes": {}}
     head = [pickle.dumps(x, 2) for x in (0x1950A86A20F9469CFC6C, 1001, system)]
@@ -122,57 +128,58 @@ def torch_legacy(tree) -> bytes:
 
 
 def tensors(named, wrap=Tensor) -> collections.OrderedDict:
-    """An OrderedDict of tensors, as a module's state_dict is."""
+    """Returns an OrderedDict of tensors, like the state_dict of a torch module."""
     return collections.OrderedDict((name, wrap(x)) for name, x in named.items())
 
 
 def byol() -> tuple[dict, dict, dict, dict]:
-    """(params, stats) of ours, and the two of Haiku's names that hold the same arrays."""
+    """Returns parameters and statistics, and the same arrays by Haiku's names."""
     params, stats = arrays("resnet18", widths=(4, 4, 8, 8), stem_width=4, always_project=True)
     return params, stats, _haiku(params, "params"), _haiku(stats, "state")
 
 
 def _haiku(tree, kind):
     heads = {"projector/linear": {"w": np.ones((2, 2), np.float32)}}
-    found = dict(heads) if kind == "params" else {}
+    arrays_by_name = dict(heads) if kind == "params" else {}
     for path, x in jax.tree_util.tree_leaves_with_path(tree):
-        *place, leaf = [part.key for part in path]
-        name = "/~/".join(["res_net18", *(_in_haiku(part) for part in place)])
+        *parents, leaf = [part.key for part in path]
+        name = "/~/".join(["res_net18", *(_haiku_part(part) for part in parents)])
         if leaf == "kernel":
-            found.setdefault(name, {})["w"] = x
+            arrays_by_name.setdefault(name, {})["w"] = x
         elif leaf in ("scale", "bias"):
             leaf = {"bias": "offset"}.get(leaf, leaf)
-            found.setdefault(name, {})[leaf] = x.reshape(1, 1, 1, -1)
+            arrays_by_name.setdefault(name, {})[leaf] = x.reshape(1, 1, 1, -1)
         else:
             average = {"average": x.reshape(1, 1, 1, -1), "hidden": -x, "counter": np.int32(9)}
-            found[f"{name}/~/{leaf}_ema"] = average
-    return found
+            arrays_by_name[f"{name}/~/{leaf}_ema"] = average
+    return arrays_by_name
 
 
-def _in_haiku(part):
+def _haiku_part(part):
     if part.startswith("stage"):
         stage, block = part.removeprefix("stage").split("_block")
         return f"block_group_{int(stage) - 1}/~/block_{int(block) - 1}"
-    kind, _, what = part.replace("bn", "batchnorm").replace("stem", "initial").rpartition("_")
-    return f"{kind}_{what}" if kind else f"{what[:-1]}_{int(what[-1]) - 1}"
+    part = part.replace("bn", "batchnorm").replace("stem", "initial")
+    kind, _, layer = part.rpartition("_")
+    return f"{kind}_{layer}" if kind else f"{layer[:-1]}_{int(layer[-1]) - 1}"
 
 
 BOTTLENECK = {"widths": (4, 8), "stem_width": 4, "stages": (1, 2), "bottleneck": True}
 
 
-def same(found, want):
-    """Bit for bit."""
-    assert jax.tree.structure(found) == jax.tree.structure(want)
-    jax.tree.map(np.testing.assert_array_equal, found, want)
+def same(got, want):
+    """Asserts that two trees of arrays are equal bit for bit."""
+    assert jax.tree.structure(got) == jax.tree.structure(want)
+    jax.tree.map(np.testing.assert_array_equal, got, want)
 
 
-def network(found):
-    """That of a Foreign."""
-    arguments = {k: v for k, v in found.encoder.items() if k != "name"}
-    return networks.ENCODERS[found.encoder["name"]](**arguments)
+def network(foreign):
+    """Returns the network of a Foreign, the result of reading another library's weights."""
+    arguments = {k: v for k, v in foreign.encoder.items() if k != "name"}
+    return networks.ENCODERS[foreign.encoder["name"]](**arguments)
 
 
-def shapes_of(found):
-    """What its network's arrays look like."""
+def shapes_of(foreign):
+    """Returns the shapes and dtypes of the arrays of a Foreign's network."""
     images = jax.ShapeDtypeStruct((1, 32, 32, 3), "float32")
-    return jax.eval_shape(network(found).init, jax.random.key(0), images)
+    return jax.eval_shape(network(foreign).init, jax.random.key(0), images)

@@ -1,4 +1,4 @@
-"""python -m byol_jax bench: measure speed and memory on this machine."""
+"""The command `bench`: measure speed and memory use on this machine."""
 
 import argparse
 
@@ -23,31 +23,36 @@ def add_arguments(parser: arguments.Parser) -> None:
         "what",
         nargs="*",
         metavar="WHAT",
-        help=f"one of {', '.join(BENCHES)}; losses needs no config",
+        help="what to measure: augment (the augmented views), input (reading and decoding images), "
+        "losses (the contrastive losses), or step (the whole train step)",
     )
-    parser.add_config("config file of the experiment", required=False)
+    parser.add_config("config file of the experiment; required except for losses", required=False)
     parser.add_argument(
         "--peer",
         type=arguments.choice(*step.PEERS),
         metavar="|".join(step.PEERS),
-        help="step: measure torch too, in the same rounds",
+        help="only for step: also measure the same step in PyTorch and print the ratio (needs the "
+        "extra parity)",
     )
 
 
 def run(flags: argparse.Namespace) -> None:
-    """Measures, and prints."""
-    what = flags.what[0] if len(flags.what) == 1 else None
-    if what not in BENCHES:
+    """Measures what the flags select and prints the results."""
+    name = flags.what[0] if len(flags.what) == 1 else None
+    if name not in BENCHES:
+        names = ", ".join(BENCHES)
         near = arguments.near(" ".join(flags.what), BENCHES)
-        raise errors.UserError(f"bench takes one of {', '.join(BENCHES)}{near}.")
-    if flags.peer and what != "step":
-        raise errors.UserError("--peer is for bench step alone.")
-    if what in WITHOUT_CONFIG:
-        BENCHES[what]()
+        raise errors.UserError(f"bench needs exactly one of {names}{near}.")
+    if flags.peer and name != "step":
+        raise errors.UserError("--peer is only available for bench step.")
+    if name in WITHOUT_CONFIG:
+        BENCHES[name]()
         return
     if flags.config is None:
-        raise errors.UserError(f"bench {what} needs --config.")
+        raise errors.UserError(f"bench {name} needs --config.")
     config = arguments.load_config(flags)
     check.check(config)
-    options = {"peer": flags.peer} if flags.peer else {}
-    BENCHES[what](config, **options)
+    if flags.peer:
+        BENCHES[name](config, peer=flags.peer)
+    else:
+        BENCHES[name](config)

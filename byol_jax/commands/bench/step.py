@@ -1,6 +1,7 @@
-"""How many images a second a whole train step takes: python -m byol_jax bench step --config=FILE."""
+"""`bench step`: the speed and memory of a whole train step."""
 
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -15,107 +16,131 @@ from byol_jax.commands.bench import timing
 from byol_jax.system import devices
 
 PEERS = ("torch",)
-_EXAMPLES = 50_000  # of the data set that the step is told of
-_CLASSES = 10  # of its labels, where the method needs them
-_SIDE = 2048  # of the matrices of the product that the step is compared with
+# The step does not read a data set; the method is built for one of this size.
+_NUM_EXAMPLES = 50_000
+_NUM_CLASSES = 10
+_SIDE = 2048  # of the square matrices whose product gives the machine's speed
 
 
 def measure(config: ConfigDict, *, peer: str | None = None) -> dict[str, float]:
-    """Images per second of the whole step: networks, loss, gradient, optimizer, and the monitor.
+    """Measures the speed and memory of the train step.
 
-    The views are random numbers in the shapes of the config's, made beforehand: neither reading nor
-    augmentation is timed. All devices and cores work, as in training.
+    The step consists of networks, loss, gradient, optimizer and metrics.
 
-    Prints, and returns by name, "byol_jax"; "compile_seconds"; "flops", a second and device, those
-    of convolutions and matrix products; "of_matmul", the fraction of the speed of a
-    matrix product in the same rounds; "peak_bytes" of this process. With peer="torch" also "torch",
-    the same network, loss and batch in PyTorch's eager mode, and "ratio", the median over rounds
-    that alternate between the two.
+    The views are random numbers with the shapes of the config's views, made in advance, so neither
+    reading nor augmentation is measured. All devices and cores are used, as in training. Prints the
+    results.
 
-    Raises ValueError for an unknown peer, and for what the peer cannot express.
+    Args:
+        config: The experiment's config.
+        peer: "torch" also measures the same network, loss and batch in PyTorch's eager mode, in
+            rounds that alternate between the two.
+
+    Returns:
+        "byol_jax", images per second; "compile_seconds"; "flops", operations per second and device
+        in convolutions and matrix products; "of_matmul", "flops" divided by the speed of a matrix
+        product in the same rounds; "peak_bytes", the peak memory of this process. With a peer also
+        "torch", images per second, and "ratio", the median over the rounds.
+
+    Raises:
+        UserError: The peer is unknown or does not support the config, or the views differ in size.
     """
     if peer not in (None, *PEERS):
-        raise errors.UserError(f"unknown peer {peer!r}; choose one of {', '.join(PEERS)}.")
-    views = _views(config)
-    ours = _ours(config, views)
-    ours.call()
-    peak = timing.peak_bytes()
-    calls = {"byol_jax": ours.call}
+        names = ", ".join(PEERS)
+        raise errors.UserError(f"unknown peer {peer!r}; choose one of {names}.")
+    views = _random_views(config)
+    step = _compile_step(config, views)
+    step.call()
+    peak = timing.peak_bytes()  # before the peer adds to it
+    calls = {"byol_jax": step.call}
     if peer:
         from byol_jax.commands.bench import torch_step
 
         calls["torch"] = torch_step.make(config, views)
-    seconds = timing.alternate({**calls, "matmul": _matmul(config.precision)})
-    product = 2 * _SIDE**3 / np.array(seconds.pop("matmul"))
-    speed = ours.flops / np.array(seconds["byol_jax"])
+    seconds = timing.alternate({**calls, "matmul": _make_matmul(config.precision)})
+    product_flops = 2 * _SIDE**3 / np.array(seconds.pop("matmul"))
+    step_flops = step.flops / np.array(seconds["byol_jax"])
     rates = timing.report(seconds, config.batch_size, "images/s")
-    measured = {
-        "compile_seconds": ours.compile_seconds,
-        "flops": float(np.median(speed)),
-        "of_matmul": float(np.median(speed / product)),
+    results = {
+        "compile_seconds": step.compile_seconds,
+        "flops": float(np.median(step_flops)),
+        "of_matmul": float(np.median(step_flops / product_flops)),
         "peak_bytes": peak,
     }
     print(
-        f"{measured['flops'] / 1e9:,.0f} GFLOP/s and device, {measured['of_matmul']:.0%} of a matrix "
-        f"product's; {ours.flops / 1e9:,.0f} GFLOP a step in convolutions and products\n"
-        f"compiled in {measured['compile_seconds']:.1f} s; at most {peak / 2**30:.2f} GiB of this process"
+        f"{results['flops'] / 1e9:,.0f} GFLOP/s per device, {results['of_matmul']:.0%} of the "
+        f"speed of a matrix product; {step.flops / 1e9:,.0f} GFLOP per step in convolutions and "
+        f"matrix products\ncompiled in {results['compile_seconds']:.1f} s; peak memory of this "
+        f"process {peak / 2**30:.2f} GiB"
     )
-    return rates | measured
+    return rates | results
 
 
-class _Ours(NamedTuple):
-    call: object
+class _CompiledStep(NamedTuple):
+    """A compiled train step, its compile time, and its operation count per step and per device."""
+
+    call: Callable[[], None]
     compile_seconds: float
     flops: float
 
 
-def _views(config) -> np.ndarray:
-    """Numbers as views of RGB pictures: [B, V, h, w, 3]."""
+def _random_views(config: ConfigDict) -> np.ndarray:
+    """Returns random views of RGB images, [B, V, h, w, 3]."""
     settings = list(build_views.settings_of(config).values())
     sizes = {augment.height_and_width(s.size or config.data.image_size or 32) for s in settings}
     if len(sizes) > 1:
-        raise errors.UserError(f"the views differ in size, {sorted(sizes)}; bench step wants one.")
+        raise errors.UserError(
+            f"the views have different sizes, {sorted(sizes)}; bench step needs views of one size."
+        )
     shape = (config.batch_size, len(settings), *sizes.pop(), 3)
     return np.random.default_rng(config.seed).standard_normal(shape, np.float32)
 
 
-def _ours(config, views):
+def _compile_step(config: ConfigDict, views: np.ndarray) -> _CompiledStep:
     devices.check_batch_size(config.batch_size, config.microbatches)
-    lowered, state, batch = _lowered(config, views)
+    lowered, state, batch = _lower_step(config, views)
     start = time.perf_counter()
     compiled = lowered.compile()
-    taken = time.perf_counter() - start
+    compile_seconds = time.perf_counter() - start
 
     def call():
         nonlocal state
         state, metrics = compiled(state, batch)
         jax.block_until_ready(metrics)
 
+    num_views = views.shape[1]
+    view_shape = list(views.shape[2:])
+    num_devices = jax.device_count()
+    platform = jax.devices()[0].platform
     print(
-        f"{config.method.name}, {config.encoder.name}: batch {config.batch_size} x {views.shape[1]} "
-        f"views {list(views.shape[2:])}, {config.precision}, on {jax.device_count()} "
-        f"{jax.devices()[0].platform} devices; views made beforehand"
+        f"{config.method.name}, {config.encoder.name}: batch {config.batch_size} x {num_views} "
+        f"views {view_shape}, {config.precision}, on {num_devices} {platform} devices; the views "
+        "are made in advance"
     )
-    return _Ours(call, taken, plan.flops(lowered.compiler_ir("hlo").as_hlo_text()))
+    flops = plan.flops(lowered.compiler_ir("hlo").as_hlo_text())
+    return _CompiledStep(call, compile_seconds, flops)
 
 
-def _lowered(config, views):
-    """The trainer's step, its first state and its batch, the views cut already."""
+def _lower_step(config: ConfigDict, views: np.ndarray):
+    """Returns the lowered train step, its initial state, and a batch of ready-made views."""
     built = parts.build(
         config,
-        num_examples=max(_EXAMPLES, config.batch_size),
-        num_classes=_CLASSES,
+        num_examples=max(_NUM_EXAMPLES, config.batch_size),
+        num_classes=_NUM_CLASSES,
         axis_name=train_step.AXIS,
     )
     online_probe = built.online_probe if built.method.needs_labels else None
 
     def make_views(keys, images):
+        del keys
         return tuple(images[:, number] for number in range(images.shape[1]))
 
+    # The first state needs only as many images as batch norm has groups; two per group suffice.
+    first_images = jnp.asarray(views[: 2 * config.batch_norm.get("groups", 1)])
     state = train_state.create(
         built.method,
         built.optimizer,
-        make_views((), jnp.asarray(views[: 2 * config.batch_norm.get("groups", 1)])),
+        make_views((), first_images),
         seed=config.seed,
         online_probe=online_probe,
         axis_name=train_step.AXIS,
@@ -123,8 +148,8 @@ def _lowered(config, views):
     rows = np.arange(config.batch_size, dtype=np.int32)
     batch = {"image": views, "index": rows}
     if built.method.needs_labels:
-        batch["label"] = rows % _CLASSES
-    every_step = train_step.make(
+        batch["label"] = rows % _NUM_CLASSES
+    step = train_step.make(
         built.method,
         built.optimizer,
         make_views=make_views,
@@ -134,11 +159,12 @@ def _lowered(config, views):
         measures=lambda done: done % config.log_every_steps == 0,
         axis_name=train_step.AXIS,
     )
-    state, batch = devices.replicate(state), devices.shard(batch)
-    return train_step.parallel(every_step).lower(state, batch), state, batch
+    state = devices.replicate(state)
+    batch = devices.shard(batch)
+    return train_step.parallel(step).lower(state, batch), state, batch
 
 
-def _matmul(precision):
+def _make_matmul(precision: str) -> Callable[[], object]:
     a = jnp.ones((_SIDE, _SIDE), precision)
     product = jax.jit(jnp.matmul).lower(a, a).compile()
     return lambda: product(a, a).block_until_ready()

@@ -1,21 +1,24 @@
-"""Timing of calls that take turns on one core, and what it tells."""
+"""Timing of functions in alternating rounds, and the peak memory of this process."""
 
 import contextlib
 import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 ROUNDS = 7
-SECONDS = 0.3  # of a measurement: the work is repeated so long
+SECONDS = 0.3  # A measurement repeats the call for at least this long.
 
 
 @contextlib.contextmanager
 def one_core() -> Iterator[None]:
-    """Keeps the threads that start within to one core, where the system can (Linux)."""
+    """Restricts this thread and the threads that it starts to one CPU core, within the context.
+
+    This works on Linux only; on other systems it prints that all cores may be used.
+    """
     if not hasattr(os, "sched_setaffinity"):
-        print("this system does not keep a process to one core: threads may use all.")
+        print("this system cannot restrict a process to one core; all cores may be used.")
         yield
         return
     cores = os.sched_getaffinity(0)
@@ -27,51 +30,66 @@ def one_core() -> Iterator[None]:
 
 
 def alternate(
-    calls: dict[str, Callable[[], None]], rounds: int | None = None
+    calls: Mapping[str, Callable[[], object]], rounds: int | None = None
 ) -> dict[str, list[float]]:
-    """The seconds of a call, by name, in rounds that give every name its turn; one more is free.
+    """Times several functions in rounds; each round calls every function in turn.
 
-    rounds: ROUNDS unless given.
+    An additional first round warms up and is not counted.
+
+    Args:
+        calls: The functions by name.
+        rounds: The number of rounds that count; ROUNDS by default.
+
+    Returns:
+        For each name, the seconds per call in each round.
     """
-    seconds = {name: [] for name in calls}
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
     for number in range((ROUNDS if rounds is None else rounds) + 1):
         for name, call in calls.items():
-            taken = _seconds(call)
-            if number:
-                seconds[name].append(taken)
+            duration = _seconds(call)
+            if number > 0:
+                seconds[name].append(duration)
     return seconds
 
 
-def _seconds(call):
-    start, repeats = time.perf_counter(), 0
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    repeats = 0
     while (passed := time.perf_counter() - start) < SECONDS or not repeats:
         call()
         repeats += 1
     return passed / repeats
 
 
-def report(seconds: dict[str, list[float]], num_images: int, unit: str) -> dict[str, float]:
-    """Prints and returns the images per second of each name, "byol_jax" first.
+def report(seconds: Mapping[str, list[float]], num_images: int, unit: str) -> dict[str, float]:
+    """Prints the images per second of byol_jax and of a peer, and their ratio.
 
-    Where there is another, also "ratio": how many times faster ours is, the median over rounds.
+    Args:
+        seconds: For each name, the seconds per call in each round; "byol_jax" comes first.
+        num_images: The number of images per call.
+        unit: The unit to print, such as "images/s".
+
+    Returns:
+        The images per second by name; with a peer also "ratio", how many times as fast as the peer
+        byol_jax is, the median over the rounds.
     """
     rates = {}
-    for name, each in seconds.items():
-        rates[name] = num_images / statistics.median(each)
+    for name, durations in seconds.items():
+        rates[name] = num_images / statistics.median(durations)
         print(f"{name:12}{rates[name]:10,.0f} {unit}")
-    for name in list(seconds)[1:]:
-        ratios = sorted(b / a for a, b in zip(seconds["byol_jax"], seconds[name], strict=True))
+    for peer in list(seconds)[1:]:
+        ratios = sorted(b / a for a, b in zip(seconds["byol_jax"], seconds[peer], strict=True))
         rates["ratio"] = statistics.median(ratios)
         print(
-            f"ratio {rates['ratio']:.2f}, median of {len(ratios)} rounds, {ratios[0]:.2f} to "
-            f"{ratios[-1]:.2f}"
+            f"byol_jax is {rates['ratio']:.2f} times as fast as {peer} (median of {len(ratios)} "
+            f"rounds, range {ratios[0]:.2f} to {ratios[-1]:.2f})"
         )
     return rates
 
 
 def peak_bytes() -> int:
-    """The most memory that this process has had; of accelerators' own memory nothing. Not Windows."""
-    import resource  # which only Unix has
+    """Returns the peak host memory of this process in bytes; not available on Windows."""
+    import resource  # exists only on Unix
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

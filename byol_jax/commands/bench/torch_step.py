@@ -1,4 +1,4 @@
-"""The train step of bench/step.py in PyTorch's eager mode: torchvision's ResNet and SimCLR's loss."""
+"""The PyTorch peer of `bench step`: SimCLR with torchvision's ResNet, in eager mode."""
 
 from collections.abc import Callable
 
@@ -9,23 +9,34 @@ from ml_collections import ConfigDict
 from byol_jax import errors
 
 _STAGES = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "resnet50": (3, 4, 6, 3)}
-_KNOWN = ("name", "stem", "padding", "zero_last_scale")  # padding: symmetric, as torchvision's
+_STEMS = ("imagenet", "cifar")
+_ENCODER_ARGUMENTS = ("name", "stem", "padding", "zero_last_scale")  # padding is symmetric here
 
 
 def make(config: ConfigDict, views: np.ndarray) -> Callable[[], None]:
-    """A call that takes one step of SimCLR, in float32 and channels last, with all cores.
+    """Makes a function that takes one train step of SimCLR in PyTorch.
 
-    views: [B, 2, h, w, 3], in one batch or two, as the config's method has it. Parameters move by SGD with momentum, whatever the config's optimizer.
+    The step uses float32, arrays with channels last and all cores. The optimizer is SGD with
+    momentum, regardless of the config's optimizer.
 
-    Raises ValueError for another method, another precision, and a network that is not torchvision's.
+    Args:
+        config: The experiment's config. `method.joint_views` sets whether the network computes both
+            views in one batch or in two.
+        views: The two views of a batch, float32 [B, 2, h, w, 3].
+
+    Returns:
+        A function without arguments that takes one step on these views.
+
+    Raises:
+        UserError: The config has another method, another precision, several devices, or a network
+            that torchvision does not have.
     """
-    _check(config)
-    import torch
+    _check_supported(config)
+    import torch  # pyright: ignore[reportMissingImports]
 
     torch.manual_seed(config.seed)
-    print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, eager, channels last, SGD"
-    )
+    num_threads = torch.get_num_threads()
+    print(f"torch {torch.__version__}, {num_threads} threads, eager, channels last, SGD")
     encoder = _encoder(config.encoder)
     projector = _projector(config.projector, encoder.fc.in_features)
     encoder.fc = torch.nn.Identity()
@@ -46,31 +57,34 @@ def make(config: ConfigDict, views: np.ndarray) -> Callable[[], None]:
     return call
 
 
-def _check(config):
+def _check_supported(config: ConfigDict) -> None:
     encoder = config.encoder
-    problems = {
+    norm = config.batch_norm
+    is_plain_norm = norm.get("kind", "batch") == "batch" and norm.get("groups", 1) <= 1
+    unsupported = {
         f"method {config.method.name!r}": config.method.name != "simclr",
         f"precision {config.precision!r}": config.precision != "float32",
         f"encoder {encoder.name!r}": encoder.name not in _STAGES,
-        f"stem {encoder.get('stem')!r}": encoder.get("stem", "imagenet")
-        not in ("imagenet", "cifar"),
+        f"stem {encoder.get('stem')!r}": encoder.get("stem", "imagenet") not in _STEMS,
         f"{jax.device_count()} devices": jax.device_count() > 1,
         f"{config.microbatches} microbatches": config.microbatches > 1,
-        f"batch norm {dict(config.batch_norm)}": config.batch_norm.get("kind", "batch") != "batch"
-        or config.batch_norm.get("groups", 1) > 1,
-        **{f"encoder.{name}": name not in _KNOWN for name in encoder},
+        f"batch norm {dict(norm)}": not is_plain_norm,
+        **{f"encoder.{name}": name not in _ENCODER_ARGUMENTS for name in encoder},
     }
-    for problem, is_there in problems.items():
-        if is_there:
-            raise errors.UserError(
-                f"--peer=torch does not support {problem}; it takes simclr in float32 on one device, whole "
-                f"batches and batch norm, {', '.join(_STAGES)}, stem imagenet or cifar."
-            )
+    problems = [problem for problem, applies in unsupported.items() if applies]
+    if problems:
+        encoders = ", ".join(_STAGES)
+        stems = " or ".join(_STEMS)
+        raise errors.UserError(
+            f"--peer=torch does not support {problems[0]}. It supports simclr in float32 on one "
+            f"device, one microbatch, batch norm without groups, and the encoders {encoders} with "
+            f"stem {stems}."
+        )
 
 
-def _encoder(section):
-    from torch import nn
-    from torchvision.models import resnet
+def _encoder(section: ConfigDict):
+    from torch import nn  # pyright: ignore[reportMissingImports]
+    from torchvision.models import resnet  # pyright: ignore[reportMissingImports]
 
     block = resnet.Bottleneck if section.name == "resnet50" else resnet.BasicBlock
     zero = section.get("zero_last_scale", False)
@@ -81,24 +95,27 @@ def _encoder(section):
     return network
 
 
-def _projector(section, width):
-    from torch import nn
+def _projector(section: ConfigDict, width: int):
+    from torch import nn  # pyright: ignore[reportMissingImports]
 
     layers = []
-    for i, after in enumerate(section.widths, start=1):
-        is_last = i == len(section.widths)
-        layers.append(nn.Linear(width, after))
+    for number, next_width in enumerate(section.widths, start=1):
+        is_last = number == len(section.widths)
+        layers.append(nn.Linear(width, next_width))
         if section.get("last_norm") if is_last else section.get("batch_norm", True):
-            layers.append(nn.BatchNorm1d(after))
+            layers.append(nn.BatchNorm1d(next_width))
         layers += [] if is_last else [nn.ReLU()]
-        width = after
+        width = next_width
     return nn.Sequential(*layers)
 
 
-def _nt_xent(projections, temperature):
-    """The mean over both directions; projections [2 B, D], the first view's before the second's."""
-    import torch
-    from torch.nn import functional
+def _nt_xent(projections, temperature: float):
+    """Returns SimCLR's loss, the mean over both views.
+
+    projections: [2 B, D], all of the first view before all of the second.
+    """
+    import torch  # pyright: ignore[reportMissingImports]
+    from torch.nn import functional  # pyright: ignore[reportMissingImports]
 
     rows = functional.normalize(projections, dim=1)
     similarities = rows @ rows.T / temperature

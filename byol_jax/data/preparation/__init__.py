@@ -1,1 +1,1 @@
-"""How `prepare` makes a data set of files; what trains does not need any of it."""
+"""The command `prepare`: conversion of image files to data sets. Training does not import it."""

@@ -1,4 +1,4 @@
-"""Which of the pictures that were read make the data set, and in what shape."""
+"""Selection of the images that form a data set, their splits, and their common shape and type."""
 
 import collections
 from typing import NamedTuple
@@ -12,9 +12,18 @@ from byol_jax.data.preparation.write import is_encoded
 
 
 class Choice(NamedTuple):
-    """The data set: rows (numbers of entries) by split, and the shape and type of its pictures.
+    """The images that form a data set, and the reasons why other images are excluded.
 
-    The rest is by row too: why it is not in, or which other row has its pixels.
+    A row is the position of an image in the list of all image files.
+
+    Attributes:
+        rows: Rows of the images in each split, in order.
+        shape: Height, width and channels of the images; a height and width of None mean that the
+            sizes differ.
+        dtype: Name of the type of the pixels, "uint8" or "uint16".
+        unreadable: Reason by row, for files that are unreadable.
+        left_out: Reason by row, for readable images that do not fit into the data set.
+        duplicates: For each image whose pixels occur before, the row of the first such image.
     """
 
     rows: dict[str, list[int]]
@@ -27,77 +36,107 @@ class Choice(NamedTuple):
 
 def choose(
     entries: list[folder.Entry],
-    became: list[Converted],
+    converted: list[Converted],
     *,
     test_fraction: float | None,
     drop_duplicates: bool,
 ) -> Choice | None:
-    """The data set of what the entries became; None when no picture could be read.
+    """Selects the images that form a data set.
 
-    Grey and RGB go together, as RGB; of other numbers of channels only equal ones do, and the most
-    frequent stay. 16 bits stay where all pictures have them, otherwise they are scaled to 8.
+    Gray and RGB images can be mixed; the data set is then RGB. Otherwise all images must have the
+    same number of channels, and the most frequent number is selected. The pixels have 16 bits if
+    all images do; otherwise 16-bit images are scaled to 8 bits.
+
+    Args:
+        entries: The image files.
+        converted: The result of reading each file.
+        test_fraction: Fraction of the distinct images to use as the test split, in (0, 1); None
+            takes the splits of the entries.
+        drop_duplicates: Whether to keep only the first of several images with equal pixels.
+
+    Returns:
+        The selection; None if no image is readable.
     """
-    unreadable = {row: found.why for row, found in enumerate(became) if found.why}
+    unreadable = {row: image.error for row, image in enumerate(converted) if image.error}
     readable = [row for row in range(len(entries)) if row not in unreadable]
     if not readable:
         return None
-    rows, channels = _one_kind(readable, became)
-    left_out = {
-        row: f"{became[row].shape[-1]} channels, where most pictures here have {channels}"
-        for row in sorted(set(readable) - set(rows))
-    }
-    duplicates = _duplicates(rows, became)
+    rows, channels = _most_frequent_channels(readable, converted)
+    left_out = {}
+    for row in sorted(set(readable) - set(rows)):
+        image_channels = converted[row].shape[-1]
+        left_out[row] = f"it has {image_channels} channels, but most images here have {channels}"
+    duplicates = _find_duplicates(rows, converted)
     if drop_duplicates:
         rows = [row for row in rows if row not in duplicates]
-    wide = all(became[row].dtype == "uint16" for row in rows)
-    sizes = {tuple(became[row].shape[:2]) for row in rows}
-    size = sizes.pop() if len(sizes) == 1 else (None, None)
+    all_16_bits = all(converted[row].dtype == "uint16" for row in rows)
+    heights = {converted[row].shape[0] for row in rows}
+    widths = {converted[row].shape[1] for row in rows}
+    same_size = len(heights) == len(widths) == 1
     return Choice(
-        _split(rows, entries, became, test_fraction),
-        (*size, channels),
-        "uint16" if wide else "uint8",
-        unreadable,
-        left_out,
-        duplicates,
+        rows=_split(rows, entries, converted, test_fraction),
+        shape=(heights.pop(), widths.pop(), channels) if same_size else (None, None, channels),
+        dtype="uint16" if all_16_bits else "uint8",
+        unreadable=unreadable,
+        left_out=left_out,
+        duplicates=duplicates,
     )
 
 
-def _one_kind(readable, became):
-    """The rows of the most frequent number of channels, grey and RGB counting as one, and it."""
-    channels = {row: became[row].shape[-1] for row in readable}
-    kinds = {row: "usual" if count in (1, 3) else count for row, count in channels.items()}
-    kind = collections.Counter(kinds.values()).most_common(1)[0][0]
-    rows = [row for row in readable if kinds[row] == kind]
+def _most_frequent_channels(rows: list[int], converted: list[Converted]) -> tuple[list[int], int]:
+    """Returns the images that have the most common number of channels, and this number.
+
+    Gray and RGB count as one number; it is 3 if any image is RGB.
+    """
+    channels = {row: converted[row].shape[-1] for row in rows}
+    groups = {row: 3 if count == 1 else count for row, count in channels.items()}
+    [(most_frequent, _)] = collections.Counter(groups.values()).most_common(1)
+    rows = [row for row in rows if groups[row] == most_frequent]
     return rows, max(channels[row] for row in rows)
 
 
-def _duplicates(rows, became):
-    first, found = {}, {}
+def _find_duplicates(rows: list[int], converted: list[Converted]) -> dict[int, int]:
+    first_rows: dict[str, int] = {}
+    duplicates = {}
     for row in rows:
-        if first.setdefault(became[row].digest, row) != row:
-            found[row] = first[became[row].digest]
-    return found
+        first_row = first_rows.setdefault(converted[row].digest, row)
+        if first_row != row:
+            duplicates[row] = first_row
+    return duplicates
 
 
-def _split(rows, entries, became, test_fraction):
-    """By folder, or the smallest digests to the test split: the digest is as good as random."""
+def _split(
+    rows: list[int],
+    entries: list[folder.Entry],
+    converted: list[Converted],
+    test_fraction: float | None,
+) -> dict[str, list[int]]:
+    """Splits images by folder, or by the hashes of their pixels; omits empty splits."""
     if test_fraction is None:
         test = {row for row in rows if entries[row].split == "test"}
     else:
-        digests = sorted({became[row].digest for row in rows})
-        chosen = set(digests[: round(test_fraction * len(digests))])
-        test = {row for row in rows if became[row].digest in chosen}
+        # Hashes are as good as random numbers, and equal images stay in one split.
+        digests = sorted({converted[row].digest for row in rows})
+        test_digests = set(digests[: round(test_fraction * len(digests))])
+        test = {row for row in rows if converted[row].digest in test_digests}
     splits = {
         "train": [row for row in rows if row not in test],
-        "test": [r for r in rows if r in test],
+        "test": [row for row in rows if row in test],
     }
     return {split: rows for split, rows in splits.items() if rows}
 
 
 def finish(picture: bytes | np.ndarray, channels: int, dtype: str) -> bytes | np.ndarray:
-    """A picture as the data set of this many channels and this type stores it.
+    """Converts an image to the number of channels and the type of its data set.
 
-    Encoded pictures are that already; arrays are scaled to its type, and grey becomes RGB.
+    Args:
+        picture: An encoded image, which is returned unchanged, or an array [H, W, C].
+        channels: Number of channels of the data set.
+        dtype: Type of the data set's pixels, "uint8" or "uint16".
+
+    Returns:
+        An encoded image if the data set stores those (see `write.is_encoded`), otherwise an array
+        [H, W, channels].
     """
     if isinstance(picture, bytes):
         return picture

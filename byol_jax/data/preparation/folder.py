@@ -1,8 +1,9 @@
-"""The pictures of a folder: which files they are, their splits and their labels."""
+"""The image files in a folder, with their splits and labels."""
 
 import collections
 import csv
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +14,15 @@ from byol_jax.system.paths import local
 _TEST_NAMES = ("test", "val", "validation")
 
 
+# Renaming a field discards unfinished conversions: their plan contains the text of each entry.
 class Entry(NamedTuple):
-    """A file that should be a picture, its path within the source; label: None without classes."""
+    """A file that should contain an image.
+
+    Attributes:
+        path: Path of the file, relative to the source folder.
+        split: "train" or "test".
+        label: Number of its class; None if the data set has no labels.
+    """
 
     path: str
     split: str
@@ -22,10 +30,15 @@ class Entry(NamedTuple):
 
 
 class Folder(NamedTuple):
-    """What a source holds.
+    """The contents of a source folder.
 
-    others: how many other files there are, by suffix.  left_out: why a path is not read.
-    unlabelled: pictures in no subfolder, where others are in one; with them there are no classes.
+    Attributes:
+        entries: The image files, sorted by path.
+        classes: Names of the classes; None without labels.
+        others: Number of other files, by suffix.
+        left_out: Reason by path, for files and folders that are not read.
+        unlabelled: Paths of images in no subfolder, if other images are in subfolders. If there are
+            such paths, the data set has no labels.
     """
 
     entries: list[Entry]
@@ -36,32 +49,51 @@ class Folder(NamedTuple):
 
 
 def find(source: Path, labels: str) -> Folder:
-    """The pictures below `source`, in the order of their paths.
+    """Finds the image files below a folder, with their splits and labels.
 
-    They are in the splits train and test where there is a folder `train`, and else all in train.
-    labels: "folders" takes the names of the subfolders, where every picture is in one; "none" takes
-    none; else a CSV file with columns `path` (relative to the source) and `label`.
+    If the folder has a subfolder `train`, the splits are `train` and the first of the subfolders
+    `test`, `val` and `validation`, and images elsewhere are left out. Otherwise all images are in
+    the split `train`. Symbolic links are followed, except links to a parent folder.
 
-    Follows symbolic links, but not back into a folder that it is in. Raises ValueError for a CSV
-    file that lacks something, FileNotFoundError where there is none.
+    Args:
+        source: The folder.
+        labels: Source of the labels: "folders" for the names of the subfolders, if every image is
+            in one; "none" for no labels; otherwise the path of a CSV file with the columns `path`
+            (relative to `source`) and `label`.
+
+    Returns:
+        The contents of the folder.
+
+    Raises:
+        UserError: The CSV file lacks a column or a row, has contradictory rows, or names missing
+            images.
+        FileNotFoundError: The CSV file does not exist.
     """
-    others, left_out = collections.Counter(), {}
-    paths = sorted(files.walk(source, "", (), others, left_out))
+    others = collections.Counter()
+    left_out: dict[str, str] = {}
     split_of = _splits(source)
-    outside = [path for path in paths if split_of(path) is None]
-    left_out |= dict.fromkeys(outside, "beside the folders of the splits")
-    paths = [path for path in paths if split_of(path)]
+    splits = {}
+    for path in sorted(files.walk(source, "", (), others, left_out)):
+        split = split_of(path)
+        if split is None:
+            left_out[path] = "it is outside the folders of the splits"
+        else:
+            splits[path] = split
+    paths = list(splits)
     names = _labels(source, labels, paths)
-    classes = None if names is None else sorted(set(names.values()))
-    numbers = {} if names is None else {name: number for number, name in enumerate(classes)}
-    entries = [Entry(p, split_of(p), numbers[names[p]] if numbers else None) for p in paths]
-    printable = classes and [files.printable(name) for name in classes]
     unlabelled = _unlabelled(source, paths) if labels == "folders" else []
+    if names is None:
+        entries = [Entry(path, split, None) for path, split in splits.items()]
+        return Folder(entries, None, dict(others), left_out, unlabelled)
+    classes = sorted(set(names.values()))
+    numbers = {name: number for number, name in enumerate(classes)}
+    entries = [Entry(path, split, numbers[names[path]]) for path, split in splits.items()]
+    printable = [files.printable(name) for name in classes]
     return Folder(entries, printable, dict(others), left_out, unlabelled)
 
 
-def _splits(source: Path):
-    """The function that gives a path's split, None where it has none."""
+def _splits(source: Path) -> Callable[[str], str | None]:
+    """Returns a function from an image's path to its split, or to None if it has no split."""
     if not (source / "train").is_dir():
         return lambda path: "train"
     tests = [name for name in _TEST_NAMES if (source / name).is_dir()]
@@ -70,59 +102,72 @@ def _splits(source: Path):
 
 
 def _labels(source: Path, labels: str, paths: list[str]) -> dict[str, str] | None:
+    """Returns the class name of each path, or None if the data set has no labels."""
     if labels == "none" or not paths:
         return None
     if labels != "folders":
         return _csv_labels(local(labels), source, paths)
-    parts = _below_split(source, paths)
-    if any(len(part) < 2 for part in parts.values()):
+    parts_below_split = _parts_below_split(source, paths)
+    if any(len(parts) < 2 for parts in parts_below_split.values()):
         return None
-    return {path: part[0] for path, part in parts.items()}
+    return {path: parts[0] for path, parts in parts_below_split.items()}
 
 
-def _below_split(source: Path, paths: list[str]) -> dict[str, tuple[str, ...]]:
-    """The parts of each path below the folder of its split."""
+def _parts_below_split(source: Path, paths: list[str]) -> dict[str, tuple[str, ...]]:
+    """Splits each image's path, relative to the folder of its split, into components."""
     depth = 1 if (source / "train").is_dir() else 0
     return {path: Path(path).parts[depth:] for path in paths}
 
 
 def _unlabelled(source: Path, paths: list[str]) -> list[str]:
-    """The pictures that are in no subfolder, where others are in one."""
-    outside = [path for path, parts in _below_split(source, paths).items() if len(parts) < 2]
+    """Returns the images that are in no subfolder, if other images are in subfolders."""
+    parts_below_split = _parts_below_split(source, paths)
+    outside = [path for path, parts in parts_below_split.items() if len(parts) < 2]
     return outside if len(outside) < len(paths) else []
 
 
 def _csv_labels(file: Path, source: Path, paths: list[str]) -> dict[str, str]:
+    """Reads the class name of each path from a CSV file."""
     if not file.is_file():
         raise FileNotFoundError(
-            f"--labels={file} is no file; it is folders, none, or a CSV file with columns path and "
-            "label."
+            f"--labels={file} is not a file; give folders, none, or a CSV file with the columns "
+            "path and label."
         )
     with file.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as lines:
         rows = csv.DictReader(lines)
         columns = rows.fieldnames or []
         missing = [column for column in ("path", "label") if column not in columns]
         if missing:
+            columns_text = ", ".join(columns) or "(none)"
+            missing_text = " and ".join(missing)
             raise errors.UserError(
-                f"{file} has the columns {', '.join(columns) or '(none)'}, and not "
-                f"{' and '.join(missing)}; its first row must name the columns path (relative to "
-                f"{source}) and label."
+                f"{file} has the columns {columns_text}, but lacks {missing_text}; its first row "
+                f"must name the columns path (relative to {source}) and label."
             )
-        named = [(os.path.normpath(row["path"]), row["label"] or "") for row in rows if row["path"]]
-    labels = dict(named)
-    _refuse(file, "gives two labels to", [p for p, label in named if labels[p] != label])
-    _refuse(file, "gives no label to", [p for p, label in named if not label.strip()])
-    known = set(paths)
-    absent = [path for path in labels if path not in known]
-    _refuse(
-        file, f"names, and {source} has no picture (of {', '.join(files.SUFFIXES)}) at,", absent
+        labelled = [
+            (os.path.normpath(row["path"]), row["label"] or "") for row in rows if row["path"]
+        ]
+    labels = dict(labelled)
+    contradictory = [path for path, label in labelled if labels[path] != label]
+    _reject(f"{file} gives two labels to the same image", contradictory)
+    _reject(
+        f"{file} gives no label to some images", [p for p, label in labelled if not label.strip()]
     )
-    _refuse(file, "has no row for", [path for path in paths if path not in labels])
+    known_paths = set(paths)
+    suffixes = ", ".join(files.SUFFIXES)
+    _reject(
+        f"{file} names files that do not exist in {source} or are not images ({suffixes})",
+        [path for path in labels if path not in known_paths],
+    )
+    _reject(f"{file} has no row for some images", [path for path in paths if path not in labels])
     return {path: labels[path].strip() for path in paths}
 
 
-def _refuse(file, what, paths):
+def _reject(problem: str, paths: list[str]) -> None:
+    """Raises an error that names some of the paths, if there are any."""
     if paths:
-        some = ", ".join(files.printable(path) for path in paths[:3])
-        more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
-        raise errors.UserError(f"{file} {what} {some}{more}; correct its rows, or the folder.")
+        names = ", ".join(files.printable(path) for path in paths[:3])
+        suffix = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+        raise errors.UserError(
+            f"{problem}: {names}{suffix}; correct the rows of the CSV file, or the folder."
+        )

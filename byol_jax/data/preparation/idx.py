@@ -1,9 +1,10 @@
-"""MNIST's IDX files: the pictures of a split in one file, their labels in another."""
+"""Conversion of MNIST's IDX files, which store a split's images and labels in two files."""
 
 import functools
 import gzip
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,57 +14,98 @@ from byol_jax.data.preparation import convert, write
 from byol_jax.data.preparation.convert import Work
 from byol_jax.data.preparation.outcome import Report
 
-_SPLITS = {"train": "train", "t10k": "test", "test": "test"}  # by what the files' names start with
+_SPLITS = {"train": "train", "t10k": "test", "test": "test"}  # by the prefix of the file names
+
+
+class _Split(NamedTuple):
+    pixels: np.ndarray  # uint8 [N, H, W]
+    labels: np.ndarray | None  # [N]
 
 
 def is_here(source: Path) -> bool:
-    """Whether `source` is a folder of IDX files."""
+    """Checks whether a folder contains IDX files.
+
+    Args:
+        source: The folder.
+
+    Returns:
+        True if it contains an IDX file of images.
+    """
     return any(source.glob("*-images-idx3-ubyte*"))
 
 
 def prepare(work: Work) -> Report:
-    """Writes the data set of a folder of IDX files; raises ValueError where one is broken."""
-    found = {}
-    for split, (pixels, labels) in _read(work.source).items():
-        limit = work.limits[split]
-        found[split] = (pixels[:limit], None if labels is None else labels[:limit])
-    if "train" not in found:
-        raise FileNotFoundError(f"{work.source} has no train-images-idx3-ubyte; add it.")
-    pixels, labels = found["train"]
-    kept = {split: len(pixels) for split, (pixels, _) in found.items()}
-    classes = None if labels is None else [str(c) for c in range(1 + int(labels.max()))]
-    report = Report(kept, classes, (*pixels.shape[1:], 1), "uint8", sum(kept.values()))
-    splits = {split: functools.partial(_examples, *arrays) for split, arrays in found.items()}
-    write.write(work, splits, report, convert.unfinished(work, str(work.source)))
+    """Converts a folder of IDX files to a data set.
+
+    Args:
+        work: The folder, the output folder and the largest number of images of each split.
+
+    Returns:
+        The number of images in each split, their classes and their shape.
+
+    Raises:
+        FileNotFoundError: The folder has no training images.
+        UserError: A file is not an IDX file of bytes, or is truncated.
+    """
+    splits = {}
+    for name, split in _read(work.source).items():
+        limit = work.limits[name]
+        labels = None if split.labels is None else split.labels[:limit]
+        splits[name] = _Split(split.pixels[:limit], labels)
+    if "train" not in splits:
+        raise FileNotFoundError(f"{work.source} has no file train-images-idx3-ubyte; add it.")
+    train = splits["train"]
+    sizes = {name: len(split.pixels) for name, split in splits.items()}
+    classes = None
+    if train.labels is not None:
+        classes = [str(number) for number in range(1 + int(train.labels.max()))]
+    report = Report(
+        kept=sizes,
+        classes=classes,
+        shape=(train.pixels.shape[1], train.pixels.shape[2], 1),
+        dtype="uint8",
+        found=sum(sizes.values()),
+    )
+    examples = {name: functools.partial(_examples, split) for name, split in splits.items()}
+    write.write(work, examples, report, convert.unfinished(work, str(work.source)))
     return report
 
 
-def _read(source: Path) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
-    """Of each split the pictures, uint8 [N, H, W], and the labels [N] or None."""
-    found = {}
-    for prefix, split in _SPLITS.items():
+def _read(source: Path) -> dict[str, _Split]:
+    """Reads the IDX files of a folder, and returns the splits by name."""
+    splits = {}
+    for prefix, name in _SPLITS.items():
         for file in source.glob(f"{prefix}-images-idx3-ubyte*"):
-            labels = [_array(other) for other in source.glob(f"{prefix}-labels-idx1-ubyte*")]
-            found[split] = (_array(file), labels[0] if labels else None)
-    return found
+            label_files = source.glob(f"{prefix}-labels-idx1-ubyte*")
+            labels = [_array(label_file, rank=1) for label_file in label_files]
+            splits[name] = _Split(_array(file, rank=3), labels[0] if labels else None)
+    return splits
 
 
-def _examples(pixels: np.ndarray, labels: np.ndarray | None) -> Iterator[dict]:
-    """The examples of a split: PNG bytes, and the label if any."""
-    for row, image in enumerate(pixels):
-        label = {} if labels is None else {"label": int(labels[row])}
-        yield {"image": images.encode(image[..., None]), **label}
+def _examples(split: _Split) -> Iterator[dict]:
+    """Yields the examples of a split: PNG bytes, and the label if there is one."""
+    for row, image in enumerate(split.pixels):
+        example: dict = {"image": images.encode(image[..., None])}
+        if split.labels is not None:
+            example["label"] = int(split.labels[row])
+        yield example
 
 
-def _array(path: Path) -> np.ndarray:
-    """The array of an IDX file of bytes, perhaps gzipped; raises ValueError for another file."""
+def _array(path: Path, *, rank: int) -> np.ndarray:
+    """Reads the array of an IDX file of unsigned bytes, which may be compressed with gzip."""
     data = path.read_bytes()
     data = gzip.decompress(data) if path.suffix == ".gz" else data
-    if len(data) < 4 or data[:3] != b"\x00\x00\x08":
-        raise errors.UserError(f"{path} is not an IDX file of unsigned bytes; replace it.")
-    rank = data[3]
+    if data[:4] != bytes((0, 0, 8, rank)):
+        raise errors.UserError(
+            f"{path} is not an IDX file of unsigned bytes with {rank} dimensions; replace it."
+        )
     shape = np.frombuffer(data, ">i4", count=rank, offset=4)
     values = np.frombuffer(data, np.uint8, offset=4 + 4 * rank)
-    if values.size != np.prod(shape):
-        raise errors.UserError(f"{path} is cut off: {values.size} bytes of {np.prod(shape)}.")
+    expected_size = np.prod(shape)
+    size = values.size
+    if size != expected_size:
+        raise errors.UserError(
+            f"{path} is damaged: it has {size} bytes of values instead of {expected_size}; "
+            "replace it."
+        )
     return values.reshape(shape)

@@ -1,25 +1,38 @@
-"""What `prepare` did, for a screen and for a file."""
+"""The report of `prepare`, as text for the terminal and as JSON."""
 
 import collections
 import json
 from dataclasses import asdict, dataclass, field
 from typing import ClassVar
 
-_SHOWN = 20  # bad files on the screen
+_SHOWN = 20  # most excluded files that the terminal lists
 
 
 @dataclass(frozen=True)
 class Report:
-    """What became of the pictures of a source; paths are relative to it.
+    """The result of a conversion to a data set: its contents and the files that are not in it.
 
-    kept: how many are in each split.  found: how many there were.  classes: None without labels.
-    unreadable, left_out: why, by path.  duplicates: for a path, the one with the same pixels.
-    relabelled: those duplicates whose first has another label.  others: how many other files there
-    were, by suffix.  shape, dtype: of the pictures, None where they differ.  unlabelled: pictures in
-    no subfolder, where others are in one, so that there are no labels.
+    All paths are relative to the source folder.
+
+    Attributes:
+        FILE: Name of the JSON file in the folder of the data set.
+        kept: Number of images in each split.
+        classes: Names of the classes; None without labels.
+        shape: Height, width and channels of the images; a height and width of None mean that the
+            sizes differ.
+        dtype: Name of the type of the pixels.
+        found: Number of image files in the source folder.
+        unreadable: Reason by path, for image files that are unreadable.
+        left_out: Reason by path, for other image files and folders that are not used.
+        duplicates: For each image whose pixels occur before, the path of the first such image.
+        relabelled: Paths of the duplicates whose label differs from that of the first image.
+        duplicates_kept: Whether the data set contains the duplicates.
+        others: Number of other files in the source folder, by suffix.
+        unlabelled: Paths of images in no subfolder, if other images are in subfolders. If there are
+            such paths, the data set has no labels.
     """
 
-    FILE: ClassVar = "prepare_report.json"  # its name in the data set's folder
+    FILE: ClassVar[str] = "prepare_report.json"
 
     kept: dict[str, int]
     classes: list[str] | None
@@ -35,47 +48,59 @@ class Report:
     unlabelled: list[str] = field(default_factory=list)
 
     def json(self) -> str:
-        """All of it, as text."""
+        """Returns all fields of the report as JSON text."""
         return json.dumps(asdict(self), indent=1) + "\n"
 
     def lines(self) -> list[str]:
-        """What to tell at the end: the bad files by name, up to some, and the numbers."""
-        bad = [f"unreadable: {path}: {why}" for path, why in self.unreadable.items()]
-        bad += [f"left out: {path}: {why}" for path, why in self.left_out.items()]
-        more = [f"… and {len(bad) - _SHOWN} more in {self.FILE}"] if len(bad) > _SHOWN else []
-        height, width, channels = (n or "any" for n in self.shape)
-        labels = f"{len(self.classes)} classes" if self.classes else "no labels"
-        kept = ", ".join(f"{count:,} {split}" for split, count in self.kept.items())
+        """Returns the report as lines of text: up to 20 excluded files, then image counts."""
         return [
-            *bad[:_SHOWN],
-            *more,
-            f"found {self.found:,} pictures" + self._others(),
-            f"unreadable {len(self.unreadable):,}, left out {len(self.left_out):,}, "
+            *self._excluded(),
+            self._found(),
+            f"unreadable: {len(self.unreadable):,}, left out: {len(self.left_out):,}, "
             + self._duplicates(),
-            f"kept {kept}: {height} x {width} x {channels} {self.dtype}, {labels}",
+            self._kept(),
             *self._unlabelled(),
         ]
 
-    def _unlabelled(self):
+    def _excluded(self) -> list[str]:
+        lines = [f"unreadable: {path}: {reason}" for path, reason in self.unreadable.items()]
+        lines += [f"left out: {path}: {reason}" for path, reason in self.left_out.items()]
+        if len(lines) <= _SHOWN:
+            return lines
+        return [*lines[:_SHOWN], f"… and {len(lines) - _SHOWN} more, listed in {self.FILE}"]
+
+    def _found(self) -> str:
+        line = f"found {self.found:,} images"
+        if self.others:
+            frequent = collections.Counter(self.others).most_common(5)
+            counts = ", ".join(f"{count:,} {suffix}" for suffix, count in frequent)
+            line += f"; other files: {sum(self.others.values()):,} ({counts})"
+        return line
+
+    def _duplicates(self) -> str:
+        text = f"duplicates: {len(self.duplicates):,}"
+        if self.duplicates:
+            action = "kept" if self.duplicates_kept else "dropped"
+            text += f" ({action}; listed in {self.FILE})"
+        if self.relabelled:
+            text += (
+                f"; {len(self.relabelled):,} of the duplicates differ in their label from the "
+                "first image with the same pixels"
+            )
+        return text
+
+    def _kept(self) -> str:
+        splits = " and ".join(f"{count:,} {split}" for split, count in self.kept.items())
+        height, width, channels = (size or "any" for size in self.shape)
+        labels = f"{len(self.classes)} classes" if self.classes else "no labels"
+        return f"kept {splits} images: {height} x {width} x {channels} {self.dtype}, {labels}"
+
+    def _unlabelled(self) -> list[str]:
         if not self.unlabelled:
             return []
+        count = len(self.unlabelled)
+        example = self.unlabelled[0]
         return [
-            f"no labels, since {len(self.unlabelled):,} of {self.found:,} pictures are in no "
-            f"subfolder, such as {self.unlabelled[0]}: for labels, move them into one and prepare "
-            "again."
+            f"no labels, because {count:,} of {self.found:,} images are in no subfolder, such as "
+            f"{example}; for labels, move them into subfolders and run prepare again."
         ]
-
-    def _duplicates(self):
-        done = "kept" if self.duplicates_kept else "dropped"
-        some = f"duplicates {len(self.duplicates):,}"
-        some += f" ({done}; named in {self.FILE})" if self.duplicates else ""
-        if self.relabelled:
-            some += f", {len(self.relabelled):,} of them with another label than their first"
-        return some
-
-    def _others(self):
-        if not self.others:
-            return ""
-        named = collections.Counter(self.others).most_common(5)
-        count = sum(self.others.values())
-        return f"; {count:,} other files: " + ", ".join(f"{n:,} {suffix}" for suffix, n in named)

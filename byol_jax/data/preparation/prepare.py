@@ -1,4 +1,4 @@
-"""Makes a data set of a folder of pictures, of IDX files, or of a TFDS folder of TFRecords."""
+"""Conversion of image folders, MNIST's IDX files and TFRecord files to data sets."""
 
 import os
 from pathlib import Path
@@ -24,24 +24,41 @@ def prepare(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> outcome.Report:
-    """Writes the pictures of `source` as the data set `out`, a folder that must be new.
+    """Converts image files to a data set that can be read at random positions.
 
-    source: a folder of pictures, at any depth, split where it has `train` and `test` (or `val`); a
-        folder with MNIST's IDX files; or one that TFDS prepared as TFRecord. The last two are
-        taken whole, and the options of folders do not go with them.
-    labels: "folders", the names of the subfolders where every picture is in one; "none"; or a CSV
-        file with the columns `path`, relative to source, and `label`.
-    test_fraction: the part to test on, where there is no test folder. The content decides, so that
-        the same pictures always split in the same way and equal ones stay together.
-    duplicates: "drop" keeps the first of those with equal pixels, in test before train; or "keep".
-    max_side: what the shorter side is made to have at most, in pixels.
-    max_train, max_test: read only that many, from the start.
-    workers: processes, all cores unless given. In a script, call this under
-        `if __name__ == "__main__":`, as each of them imports it.
+    Unreadable images are left out and listed in the report, which is also written to the data set's
+    folder. After an interrupt, `out` does not exist, and the same call resumes the work.
 
-    A picture that cannot be read is left out and named in the report, which is also in `out`. An
-    interrupt leaves nothing at `out`; the same call then goes on. Raises FileNotFoundError where
-    there are no pictures, FileExistsError when `out` is there, ValueError for a wrong option.
+    Args:
+        source: A folder of images, at any depth, whose subfolders `train` and `test` (or `val`)
+            become splits; a folder of MNIST's IDX files; or a TFDS data set of TFRecord files. The
+            options `labels` to `max_side` apply only to a folder of images.
+        out: Folder of the data set; it must not exist.
+        labels: Source of the labels: "folders" for the names of the subfolders, if every image is
+            in one; "none" for no labels; otherwise the path of a CSV file with the columns `path`
+            (relative to `source`) and `label`.
+        test_fraction: Fraction of the images, in (0, 1), to use as the test split of a folder that
+            has no test split. The pixels decide, so equal images are in the same split, and the
+            split is always the same. By default no images are split off.
+        duplicates: "drop" keeps only the first of several images with equal pixels, and prefers the
+            test split; "keep" keeps all.
+        max_side: Length in pixels to which the shorter side of larger images is reduced; by default
+            all sizes are kept.
+        max_train: Number of training images to read, from the first on; by default all.
+        max_test: Number of test images to read, from the first on; by default all.
+        workers: Number of processes that read images; by default one per core. Each imports the
+            calling script, which must call this function under `if __name__ == "__main__":`.
+        progress: Receives progress updates, such as monitor.Counter; by default there are none.
+
+    Returns:
+        The contents of the data set, and the files that are not in it.
+
+    Raises:
+        FileNotFoundError: The source is not a folder, or has no readable training images; or the
+            CSV file does not exist.
+        FileExistsError: `out` exists.
+        UserError: An option is invalid or does not apply to this source; a CSV, IDX or TFRecord
+            file is invalid; or a process was killed.
     """
     source = paths.local(source).absolute()
     out = paths.local(out).absolute()
@@ -49,35 +66,53 @@ def prepare(
     limits = {"train": max_train, "test": max_test}
     _check(source, out, options, limits)
     work = convert.Work(source, out, limits, workers or _cores(), progress or NullProgress())
-    for kind in (idx, tfrecord):
-        if kind.is_here(source):
-            if options != pictures.Options():
-                raise errors.UserError(
-                    f"{source} is a data set already and is taken whole; leave out --labels, "
-                    "--test_fraction, --duplicates and --max_side, which are for loose pictures."
-                )
-            return kind.prepare(work)
+    for converter in (idx, tfrecord):
+        if converter.is_here(source):
+            _check_no_options(source, options)
+            return converter.prepare(work)
     return pictures.prepare(work, options)
 
 
+def _check_no_options(source: Path, options: pictures.Options) -> None:
+    if options != pictures.Options():
+        raise errors.UserError(
+            f"{source} is already a data set, not a folder of images; leave out --labels, "
+            "--test_fraction, --duplicates and --max_side."
+        )
+
+
 def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    """Returns the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
-def _check(source, out, options, limits):
-    if os.path.lexists(out):  # a link to nothing too
+def _check(
+    source: Path, out: Path, options: pictures.Options, limits: dict[str, int | None]
+) -> None:
+    if os.path.lexists(out):  # unlike exists, also true for a link to a missing file
         raise FileExistsError(f"{out} exists; give another --out, or remove it first.")
     if not source.is_dir():
-        raise FileNotFoundError(f"{source} is not a folder; give --source a folder of pictures.")
-    if options.duplicates not in DUPLICATES:
-        raise errors.UserError(
-            f"duplicates is {options.duplicates!r}; it is {' or '.join(DUPLICATES)}."
-        )
+        raise FileNotFoundError(f"{source} is not a folder; give --source a folder of images.")
+    duplicates = options.duplicates
+    if duplicates not in DUPLICATES:
+        choices = " or ".join(DUPLICATES)
+        raise errors.UserError(f"duplicates must be {choices}, not {duplicates!r}.")
     fraction = options.test_fraction
     if fraction is not None and not 0 < fraction < 1:
-        raise errors.UserError(f"test_fraction is {fraction}; give a part such as 0.1.")
+        raise errors.UserError(
+            f"test_fraction must be between 0 and 1, such as 0.1, not {fraction}."
+        )
     if fraction is not None and any(limits.values()):
-        raise errors.UserError("test_fraction goes without max_train and max_test; leave out one.")
-    for name, value in {"max_side": options.max_side, **limits}.items():
+        raise errors.UserError(
+            "test_fraction cannot be combined with max_train or max_test; leave out one."
+        )
+    numbers = {
+        "max_side": options.max_side,
+        "max_train": limits["train"],
+        "max_test": limits["test"],
+    }
+    for name, value in numbers.items():
         if value is not None and value < 1:
-            raise errors.UserError(f"{name} is {value}; give at least 1, or leave it out.")
+            raise errors.UserError(f"{name} must be at least 1, not {value}.")

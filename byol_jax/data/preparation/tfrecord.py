@@ -1,4 +1,4 @@
-"""TFDS folders of TFRecord files, read without tensorflow, from the first example to the last."""
+"""Conversion of TFDS data sets of TFRecord files, in their order and without tensorflow."""
 
 import functools
 import itertools
@@ -16,79 +16,117 @@ from byol_jax.data.preparation.outcome import Report
 
 
 def is_here(source: Path) -> bool:
-    """Whether `source` is a folder that TFDS prepared."""
+    """Checks whether a folder is a data set that TFDS or `prepare` wrote.
+
+    Args:
+        source: The folder.
+
+    Returns:
+        True if it is a data set, in any file format.
+    """
     return catalog.is_prepared(source)
 
 
 def prepare(work: Work) -> Report:
-    """Writes the data set of a TFDS folder of TFRecord files; see `_open` for what it must hold."""
+    """Converts a TFDS data set of TFRecord files to a data set that allows random access.
+
+    Args:
+        work: The folder, the output folder and the largest number of images of each split.
+
+    Returns:
+        The number of images in each split, their classes and their shape.
+
+    Raises:
+        UserError: The data set has another file format, other features or a damaged file.
+    """
     info = _open(work.source)
     sizes = {split: part.num_examples for split, part in info.splits.items()}
-    kept = {split: min(work.limits.get(split) or size, size) for split, size in sizes.items()}
+    counts = {split: min(work.limits.get(split) or size, size) for split, size in sizes.items()}
     classes = info.features["label"].names if "label" in info.features else None
-    shape = tuple(info.features["image"].shape)
-    report = Report(kept, classes, shape, "uint8", sum(sizes.values()))
+    report = Report(
+        kept=counts,
+        classes=classes,
+        shape=tuple(info.features["image"].shape),
+        dtype="uint8",
+        found=sum(sizes.values()),
+    )
 
-    def examples(split):
-        return itertools.islice(_examples(info, split), kept[split])
+    def examples(split: str) -> Iterator[dict]:
+        return itertools.islice(_examples(info, split), counts[split])
 
-    splits = {split: functools.partial(examples, split) for split in kept}
+    splits = {split: functools.partial(examples, split) for split in counts}
     write.write(work, splits, report, convert.unfinished(work, str(work.source)))
     return report
 
 
 def _open(source: Path) -> tfds.core.DatasetInfo:
-    """What TFDS says of a folder of pictures in TFRecord files.
-
-    Raises ValueError where the examples hold no pictures of uint8 in grey or RGB as `image`, or a
-    `label` that is no class.
-    """
+    """Reads the description of a data set, and checks its file format and its features."""
     builder = tfds.builder_from_directory(source)
-    if not catalog.is_tfrecord(builder):
-        raise errors.UserError(
-            f"{source} is a data set of {builder.info.file_format.value} files; prepare converts "
-            "those of tfrecord, and array_record needs no conversion: name it as data.name."
-        )
     info = builder.info
-    found = dict(info.features.items())
-    image, label = found.get("image"), found.get("label")
-    usual = isinstance(image, tfds.features.Image) and image.np_dtype == "uint8"
-    usual = usual and isinstance(label, tfds.features.ClassLabel | None)
-    if not usual or image.shape[-1] not in (1, 3):
+    if not catalog.is_tfrecord(builder):
+        file_format = info.file_format.value
         raise errors.UserError(
-            f"{source} has the features {info.features}; prepare converts data sets with `image`, "
-            "a uint8 picture of 1 or 3 channels, and perhaps `label`, a ClassLabel."
+            f"{source} is a data set of {file_format} files, but prepare converts only tfrecord "
+            "files; a data set of array_record files needs no conversion: set data.name to its "
+            "folder."
+        )
+    features = dict(info.features.items())
+    if not (_is_image(features.get("image")) and _is_label(features.get("label"))):
+        raise errors.UserError(
+            f"{source} has the features {info.features}; prepare needs a feature `image`, a uint8 "
+            "Image of 1 or 3 channels, and converts an optional `label`, which must be a "
+            "ClassLabel."
         )
     return info
 
 
-def _examples(info: tfds.core.DatasetInfo, split: str) -> Iterator[dict]:
-    """The examples of a split: encoded pictures as they are, and the label if any.
+def _is_image(feature) -> bool:
+    return (
+        isinstance(feature, tfds.features.Image)
+        and feature.np_dtype == "uint8"
+        and feature.shape[-1] in (1, 3)
+    )
 
-    Raises ValueError when there are not as many as the folder says.
-    """
-    decoders, count = {"image": tfds.decode.SkipDecoding()}, 0
+
+def _is_label(feature) -> bool:
+    return feature is None or isinstance(feature, tfds.features.ClassLabel)
+
+
+def _examples(info: tfds.core.DatasetInfo, split: str) -> Iterator[dict]:
+    """Yields the examples of a split: the encoded image, and the label if there is one."""
+    decoders = {"image": tfds.decode.SkipDecoding()}
+    count = 0
     for file in info.splits[split].filepaths:
         for record in records(Path(file)):
             example = info.features.deserialize_example_np(record, decoders=decoders)
             yield {name: example[name] for name in ("image", "label") if name in example}
             count += 1
-    if count != info.splits[split].num_examples:
+    expected_count = info.splits[split].num_examples
+    if count != expected_count:
         raise errors.UserError(
-            f"{info.data_dir} holds {count} examples of {split!r} and says that there are "
-            f"{info.splits[split].num_examples}; download or prepare it again."
+            f"the files of split {split!r} in {info.data_dir} contain {count} examples instead of "
+            f"{expected_count}; download or prepare the data set again."
         )
 
 
 def records(file: Path) -> Iterator[bytes]:
-    """The records of a TFRecord file: length, checksum, bytes, checksum; the sums are not tested.
+    """Reads the records of a TFRecord file in order, without a check of their checksums.
 
-    Raises ValueError when the file is cut off.
+    Args:
+        file: A file of records, each stored as length, checksum, bytes and checksum.
+
+    Yields:
+        The bytes of each record.
+
+    Raises:
+        UserError: The file is truncated.
     """
     with file.open("rb") as stream:
         while head := stream.read(12):
             length = struct.unpack("<Q", head[:8])[0] if len(head) == 12 else 0
             record = stream.read(length)
             if len(stream.read(4)) < 4:
-                raise errors.UserError(f"{file} is cut off; download or prepare it again.")
+                raise errors.UserError(
+                    f"{file} is truncated; download or prepare the data set again."
+                )
             yield record

@@ -1,4 +1,4 @@
-"""Writes a data set as TFDS's ArrayRecord, without tensorflow: whole, or not at all."""
+"""Output of data sets in TFDS's ArrayRecord format, without tensorflow."""
 
 import contextlib
 import functools
@@ -7,7 +7,7 @@ import itertools
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,51 +16,74 @@ import tensorflow_datasets as tfds
 from byol_jax.data.preparation.convert import Work
 from byol_jax.data.preparation.outcome import Report
 
-Read = Callable[[], Iterator[dict]]  # the examples of a split: image (bytes or array), label if any
+# Yields the examples of a split. Each has an "image" (bytes or an array), and perhaps a "label".
+Read = Callable[[], Iterator[dict]]
 
 
 def features(
     shape: tuple[int | None, int | None, int], dtype: str, classes: list[str] | None
 ) -> tfds.features.FeaturesDict:
-    """The features of pictures of one shape, None where they differ.
+    """Returns the TFDS features of a data set of images.
 
-    uint8 in grey or RGB are encoded pictures; other types and channels are compressed arrays.
+    Args:
+        shape: Height, width and channels; a height and width of None mean that the sizes differ.
+        dtype: Name of the type of the pixels, "uint8" or "uint16".
+        classes: Names of the classes; None without labels.
+
+    Returns:
+        The features `image` and, with classes, `label`. Images are encoded or compressed arrays,
+        see `is_encoded`.
     """
     if is_encoded(shape[-1], dtype):
-        found = {"image": tfds.features.Image(shape=shape)}
+        image = tfds.features.Image(shape=shape)
     else:
-        found = {"image": tfds.features.Tensor(shape=shape, dtype=np.dtype(dtype), encoding="zlib")}
-    if classes is not None:
-        found["label"] = tfds.features.ClassLabel(names=classes)
-    return tfds.features.FeaturesDict(found)
+        image = tfds.features.Tensor(shape=shape, dtype=np.dtype(dtype), encoding="zlib")
+    if classes is None:
+        return tfds.features.FeaturesDict({"image": image})
+    label = tfds.features.ClassLabel(names=classes)
+    return tfds.features.FeaturesDict({"image": image, "label": label})
 
 
 def is_encoded(channels: int, dtype: str) -> bool:
-    """Whether pictures are stored as JPEG or PNG, not as arrays."""
+    """Checks whether a data set stores its images as JPEG or PNG, not as compressed arrays.
+
+    Args:
+        channels: Number of channels of its images.
+        dtype: Name of the type of their pixels.
+
+    Returns:
+        True for gray and RGB images of type uint8.
+    """
     return dtype == "uint8" and channels in (1, 3)
 
 
-def write(work: Work, splits: dict[str, Read], report: Report, scratch: Path) -> None:
-    """Writes into the folder `scratch` and renames, so that `out` is whole or not there.
+def write(work: Work, splits: Mapping[str, Read], report: Report, scratch: Path) -> None:
+    """Writes a data set and its report; after an error or interrupt, the output does not exist.
 
-    The report goes beside the data; `scratch` is removed at the end.
+    Args:
+        work: The output folder and the receiver of progress updates.
+        splits: For each split, a function that yields its examples.
+        report: The contents of the data set; written as JSON to its folder.
+        scratch: Folder of intermediate results; deleted after success.
     """
-    total, number = sum(report.kept.values()), itertools.count(1)
+    total = sum(report.kept.values())
+    numbers = itertools.count(1)
 
-    def counted(read):
+    def counted(read: Read) -> Iterator[dict]:
         for example in read():
-            work.progress.show("writing", next(number), total)
+            work.progress.show("writing", next(numbers), total)
             yield example
 
-    described = features(report.shape, report.dtype, report.classes)
-    splits = {split: functools.partial(counted, read) for split, read in splits.items()}
-    tfds.disable_progress_bar()  # there is one already
+    dataset_features = features(report.shape, report.dtype, report.classes)
+    counted_splits = {split: functools.partial(counted, read) for split, read in splits.items()}
+    tfds.disable_progress_bar()  # work.progress shows one
     try:
-        place = str(scratch / "written")
-        builder = _Builder(splits, described, name=_name(work.out), data_dir=place)
-        with contextlib.redirect_stdout(io.StringIO()):  # TFDS speaks of downloads
+        folder = str(scratch / "written")
+        builder = _Builder(counted_splits, dataset_features, name=_name(work.out), data_dir=folder)
+        with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints messages about downloads
             builder.download_and_prepare()
         Path(builder.data_dir, report.FILE).write_text(report.json(), encoding="utf-8")
+        # The rename comes last, so that the output is complete as soon as it exists.
         os.replace(builder.data_dir, work.out)
     finally:
         shutil.rmtree(scratch / "written", ignore_errors=True)
@@ -68,18 +91,24 @@ def write(work: Work, splits: dict[str, Read], report: Report, scratch: Path) ->
 
 
 def _name(out: Path) -> str:
+    """Converts a folder's name to a name that TFDS accepts."""
     name = re.sub(r"\W+", "_", out.name.lower()).strip("_")
     return name if name[:1].isalpha() else f"data_{name}"
 
 
-class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Hands TFDS the encoded bytes, which it stores as they are."""
+# TFDS's base class takes the argument, but its lazy imports hide it from type checkers.
+class _Builder(  # pyright: ignore[reportGeneralTypeIssues, reportCallIssue]
+    tfds.core.GeneratorBasedBuilder,
+    skip_registration=True,  # pyright: ignore[reportCallIssue]
+):
+    """A TFDS builder whose encoded images are stored unchanged."""
 
     VERSION = tfds.core.Version("1.0.0")
 
-    def __init__(self, splits, described, *, name, data_dir):
-        self.name = name  # what TFDS calls the files
-        self._splits, self._features = splits, described
+    def __init__(self, splits, dataset_features, *, name, data_dir):
+        self.name = name  # TFDS begins the names of the files with it
+        self._splits = splits
+        self._features = dataset_features
         super().__init__(data_dir=data_dir, file_format="array_record")
 
     def _info(self):
@@ -90,4 +119,4 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {name: enumerate(read()) for name, read in self._splits.items()}
 
     def _generate_examples(self):
-        raise NotImplementedError("the generators come from _split_generators")
+        raise NotImplementedError("_split_generators returns the generators.")

@@ -1,6 +1,7 @@
-"""Weights made elsewhere: what is in a file, as arrays of ours. No file can run code.
+"""Weights that other projects trained: reads their files and converts the arrays.
 
-`load` reads weights; `unpickle` is a step of its own, for checkpoints that are pickles.
+`load` converts the weights of a supported project. `unpickle` extracts the arrays of a pickled
+checkpoint, as a separate step before `load`. Neither runs code from a file.
 """
 
 from byol_jax.encoders.foreign.names import Foreign, load

@@ -1,4 +1,4 @@
-"""Zip files, as numpy and torch write them; what they say of themselves is checked first."""
+"""Reads the zip files of numpy and torch, and checks names and sizes before unpacking."""
 
 import contextlib
 import os
@@ -11,60 +11,101 @@ from pathlib import Path
 from byol_jax import errors
 from byol_jax.encoders.foreign import tree
 
-MOST_BYTES = 32 * 2**30
-_SMALL, _DENSEST = 64 * 2**20, 50  # weights are dense: a file cannot unpack to 50 times its length
-_BROKEN = (
+MAX_BYTES = 32 * 2**30
+# Weights compress badly, so a file that unpacks to more than 50 times its length is an attack.
+_MAX_RATIO = 50
+_SMALL = 64 * 2**20  # bytes that any file may unpack to
+_ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
     struct.error,
     EOFError,
-    RuntimeError,  # a password, or a way to compress that is not known
+    RuntimeError,  # the zip file needs a password, or its compression method is unknown
     OverflowError,
     KeyError,
 )
 
 
 class Archive:
-    """members: {name: its entry}.  read(name): the bytes, all that the entry promises."""
+    """A zip file whose names and declared sizes have been checked.
+
+    Args:
+        opened: The open zip file.
+        size: The size of the zip file in bytes.
+
+    Attributes:
+        members: The entries of the zip file, by name.
+
+    Raises:
+        UserError: A name occurs twice or points outside the folder, or the declared sizes or the
+            compression are not those of weights.
+    """
 
     def __init__(self, opened: zipfile.ZipFile, size: int):
-        """Raises ValueError for names that lead out, are twice, or promise more than can be."""
-        self._opened, self.members = opened, {}
+        self._opened = opened
+        self.members: dict[str, zipfile.ZipInfo] = {}
         for entry in opened.infolist():
-            tree.check_name(entry.filename)
-            if entry.filename in self.members:
-                raise errors.UserError(f"it has {entry.filename!r} twice.")
+            name = entry.filename
+            tree.check_name(name)
+            if name in self.members:
+                raise errors.UserError(f"the zip file contains {name!r} twice.")
             if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise errors.UserError(
-                    f"it has {entry.filename!r} compressed as numpy and torch never do."
+                    f"the zip entry {name!r} is compressed with a method that numpy and torch "
+                    "never use."
                 )
-            self.members[entry.filename] = entry
+            self.members[name] = entry
         entries = self.members.values()
         packed = sum(entry.compress_size for entry in entries)
-        promised = sum(entry.file_size for entry in entries)
-        if packed > size or promised > min(MOST_BYTES, max(_SMALL, _DENSEST * size)):
+        unpacked = sum(entry.file_size for entry in entries)
+        if packed > size or unpacked > min(MAX_BYTES, max(_SMALL, _MAX_RATIO * size)):
             raise errors.UserError(
-                f"it promises {promised:,} bytes of {packed:,}, and has {size:,}: no weights do."
+                f"the zip file has {size:,} bytes but declares {packed:,} compressed and "
+                f"{unpacked:,} uncompressed bytes, which is implausible for weights."
             )
 
     def read(self, name: str) -> bytes:
+        """Reads the uncompressed contents of a zip entry.
+
+        Args:
+            name: The name of the entry.
+
+        Returns:
+            The uncompressed bytes, as many as the entry declares.
+
+        Raises:
+            UserError: The entry is shorter than it declares.
+        """
         entry = self.members[name]
         with self._opened.open(entry) as file:
-            found = file.read(entry.file_size)  # without a size it could unpack to any
-        if len(found) != entry.file_size:
+            # Without a limit, the entry could unpack to more bytes than it declares.
+            data = file.read(entry.file_size)
+        num_bytes = len(data)
+        if num_bytes != entry.file_size:
             raise errors.UserError(
-                f"{name!r} has {len(found)} bytes and promises {entry.file_size}."
+                f"the zip entry {name!r} has {num_bytes} bytes, but declares {entry.file_size}."
             )
-        return found
+        return data
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[Archive]:
-    """The archive of a file; whatever is broken about it is a ValueError that names the file."""
+def open_archive(path: Path) -> Iterator[Archive]:
+    """Opens and checks a zip file of weights, and closes it after the block.
+
+    Args:
+        path: The zip file.
+
+    Yields:
+        The checked zip file.
+
+    Raises:
+        UserError: The zip file is damaged, or the block raises an error because it is.
+    """
     try:
-        with zipfile.ZipFile(path) as found:
-            yield Archive(found, os.path.getsize(path))
-    except _BROKEN as error:
+        with zipfile.ZipFile(path) as opened:
+            yield Archive(opened, os.path.getsize(path))
+    except _ZIP_ERRORS as error:
+        kind = type(error).__name__
         raise errors.UserError(
-            f"it is no whole zip file ({type(error).__name__}: {error})."
+            f"the zip file is incomplete or damaged ({kind}: {error})."
         ) from error

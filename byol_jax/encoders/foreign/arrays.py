@@ -1,15 +1,15 @@
-"""Bytes as arrays, and numpy's arrays out of pickles; every size is checked before its use."""
+"""Creates arrays from raw bytes and from pickled numpy arrays; checks each size before its use."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from byol_jax import errors
 from byol_jax.encoders.foreign import pickles
 
-BFLOAT16 = "bfloat16"  # which numpy has not
-_MOST_AXES = 32
+BFLOAT16 = "bfloat16"  # not a dtype of numpy
+_MAX_AXES = 32
 _CODES = frozenset(
     ("?", "b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16")
 )
@@ -28,97 +28,147 @@ _JAX = frozenset(
 
 
 def itemsize(dtype: str) -> int:
-    """Bytes of one number; dtype is one of numpy's, or BFLOAT16."""
+    """Returns the number of bytes of one element.
+
+    Args:
+        dtype: The name of a numpy dtype, or BFLOAT16.
+
+    Returns:
+        The number of bytes.
+    """
     return 2 if dtype == BFLOAT16 else np.dtype(dtype).itemsize
 
 
-def count(shape: Any) -> int:
-    """The numbers of an array of that shape; raises ValueError for what is none."""
-    whole = isinstance(shape, tuple | list) and len(shape) <= _MOST_AXES
-    if not whole or not all(type(side) is int and 0 <= side < 2**48 for side in shape):
-        raise errors.UserError("it has an array whose shape is none.")
+def count_elements(shape: Any) -> int:
+    """Returns the number of elements of an array.
+
+    Args:
+        shape: The shape of the array, from a file.
+
+    Returns:
+        The number of elements.
+
+    Raises:
+        UserError: `shape` is not a tuple or list of at most 32 non-negative integers.
+    """
+    is_sequence = isinstance(shape, tuple | list) and len(shape) <= _MAX_AXES
+    if not is_sequence or not all(type(side) is int and 0 <= side < 2**48 for side in shape):
+        raise errors.UserError("the file contains an array with an invalid shape.")
     return math.prod(shape)
 
 
-def make(data: Any, dtype: str, shape: Any, order: str = "C") -> np.ndarray:
-    """The array of these bytes, in this machine's order of bytes; bfloat16 becomes float32.
+def from_bytes(data: Any, dtype: str, shape: Any, order: Literal["C", "F"] = "C") -> np.ndarray:
+    """Creates an array from its bytes.
 
-    Raises ValueError where the shape wants more or fewer bytes than there are.
+    Args:
+        data: A buffer with the elements of the array and nothing else.
+        dtype: The name of a numpy dtype with its byte order, or BFLOAT16.
+        shape: The shape of the array, from a file.
+        order: "C" if the last axis varies fastest, "F" if the first axis does.
+
+    Returns:
+        The array in the byte order of this machine; float16 and bfloat16 become float32.
+
+    Raises:
+        UserError: The shape is invalid, or needs more or fewer bytes than `data` has.
     """
-    wanted = count(shape) * itemsize(dtype)
-    if wanted != len(data):
-        raise errors.UserError(f"it has an array of {wanted} bytes in {len(data)} bytes.")
-    kind = np.dtype("u2" if dtype == BFLOAT16 else dtype)
-    found = np.ndarray(tuple(shape), kind, buffer=data, order=order)
-    return widened(found, dtype)
+    num_bytes = count_elements(shape) * itemsize(dtype)
+    num_available = len(data)
+    if num_bytes != num_available:
+        raise errors.UserError(
+            f"an array needs {num_bytes} bytes, but the file has {num_available} bytes for it."
+        )
+    stored_dtype = np.dtype("u2" if dtype == BFLOAT16 else dtype)
+    x = np.ndarray(tuple(shape), stored_dtype, buffer=data, order=order)
+    return widen(x, dtype)
 
 
-def widened(x: np.ndarray, dtype: str | None = None) -> np.ndarray:
-    """float32 of float16 and bfloat16 (whose bits are uint16), else x; native and contiguous."""
+def widen(x: np.ndarray, dtype: str | None = None) -> np.ndarray:
+    """Converts float16 and bfloat16 arrays to float32, and keeps the values of other arrays.
+
+    Args:
+        x: The array; bfloat16 may be stored as its bits in uint16.
+        dtype: BFLOAT16 if `x` contains such bits; other values have no effect.
+
+    Returns:
+        The array, contiguous and in the byte order of this machine.
+    """
     if dtype == BFLOAT16:
         return (x.astype(np.uint32) << np.uint32(16)).view(np.float32)
-    narrow = x.dtype == np.float16 or x.dtype.name == BFLOAT16
-    kind = np.dtype(np.float32) if narrow else x.dtype.newbyteorder("=")
-    return np.asarray(x, kind, order="C")
+    is_narrow = x.dtype == np.float16 or x.dtype.name == BFLOAT16
+    wide_dtype = np.dtype(np.float32) if is_narrow else x.dtype.newbyteorder("=")
+    return np.asarray(x, wide_dtype, order="C")
 
 
-def of_pickle(node: Any) -> np.ndarray | None:
-    """The array, or the number, of numpy or jax that a call in a pickle would have made, or None.
+def from_pickle(node: Any) -> np.ndarray | None:
+    """Converts a function call recorded from a pickle into the array or number it would create.
 
-    None too for arrays of text and of records. Raises ValueError for arrays of Python objects.
+    Args:
+        node: An object from pickles.read.
+
+    Returns:
+        The array, or None if the call does not create a numpy or jax array. Arrays of text and
+        structured arrays give None too.
+
+    Raises:
+        UserError: The object describes an incomplete array or an array of Python objects.
     """
-    if not isinstance(node, pickles.Made):
+    if not isinstance(node, pickles.Call):
         return None
-    function, arguments, state = pickles.called(node), node.arguments, node.state
+    function = pickles.function_name(node)
+    arguments = node.arguments
     if function in _RECONSTRUCT:
-        return _of_state(state)
+        return _from_state(node.state)
     if function in _JAX and len(arguments) > 2:
-        return _of_state(arguments[2])
+        return _from_state(arguments[2])
     if function in _FROM_BUFFER and len(arguments) == 4:
         data, dtype, shape, order = arguments
-        return _of_state((shape, dtype, order == "F", data))
+        return _from_state((shape, dtype, order == "F", data))
     if function in _SCALAR and len(arguments) == 2:
-        return _of_state(((), arguments[0], False, arguments[1]))
+        dtype, data = arguments
+        return _from_state(((), dtype, False, data))
     return None
 
 
-def _of_state(state):
+def _from_state(state) -> np.ndarray | None:
+    """Creates an array from the pickled state of a numpy array."""
     if not isinstance(state, tuple) or len(state) < 4:
-        raise errors.UserError("it has an array of numpy's without its contents.")
-    shape, dtype, is_fortran, data = state[-4:]
-    dtype = _dtype(dtype)
+        raise errors.UserError("a numpy array in the pickle has no contents.")
+    shape, pickled_dtype, is_fortran, data = state[-4:]
+    dtype = _dtype_name(pickled_dtype)
     if dtype is None:
         return None
-    data = _bytes(data)
-    return make(data, dtype, shape, "F" if is_fortran else "C")
+    return from_bytes(_to_bytes(data), dtype, shape, "F" if is_fortran else "C")
 
 
-def _dtype(node) -> str | None:
-    """What numpy.dtype(…) would have made: None for text and records."""
+def _dtype_name(node) -> str | None:
+    """Returns the dtype that a call of numpy.dtype describes; None for text and structures."""
     if (
-        not isinstance(node, pickles.Made)
+        not isinstance(node, pickles.Call)
         or str(node.function) != "numpy.dtype"
         or not node.arguments
     ):
-        raise errors.UserError("it has an array of numpy's without a dtype.")
+        raise errors.UserError("a numpy array in the pickle has no dtype.")
     code = node.arguments[0]
     if code == pickles.Global("ml_dtypes", "bfloat16"):
         return BFLOAT16
     if isinstance(code, str) and code.startswith("O"):
-        raise errors.UserError("it has an array of Python objects, which are not weights.")
+        raise errors.UserError(
+            "the pickle contains an array of Python objects; weights must be numbers."
+        )
     if not isinstance(code, str) or code not in _CODES:
         return None
     state = node.state
-    swapped = isinstance(state, tuple) and len(state) > 1 and state[1] == ">"
-    return f">{code}" if swapped and code != "?" else code
+    is_big_endian = isinstance(state, tuple) and len(state) > 1 and state[1] == ">"
+    return f">{code}" if is_big_endian and code != "?" else code
 
 
-def _bytes(node):
-    """Python 2, and protocol 2, have bytes as text."""
-    if pickles.called(node) == "_codecs.encode" and node.arguments:
+def _to_bytes(node) -> bytes | bytearray:
+    # Python 2 and pickle protocol 2 store bytes as text.
+    if pickles.function_name(node) == "_codecs.encode" and node.arguments:
         node = node.arguments[0]
     if isinstance(node, str):
         return node.encode("latin1")
     if isinstance(node, bytes | bytearray):
         return node
-    raise errors.UserError("it has an array of numpy's whose contents are no bytes.")
+    raise errors.UserError("the contents of a numpy array in the pickle are not bytes.")

@@ -1,4 +1,7 @@
-"""The names that BYOL's networks have in Haiku; see byol/utils/networks.py and hk.nets.ResNet."""
+"""Converts the arrays of BYOL's Haiku networks.
+
+See byol/utils/networks.py in google-deepmind/deepmind-research, and hk.nets.ResNet.
+"""
 
 import re
 from collections.abc import Mapping
@@ -23,36 +26,62 @@ _LEAVES = {
     "~/var_ema/average": "var",
 }
 _HEADS = re.compile(r"(?:experiment_state/)?online_\w+/(?:projector|predictor|classifier)/.*")
-_COUNTS = ("/hidden", "/counter")  # of the moving averages; evaluation reads `average`
+_UNUSED_STATISTICS = ("/hidden", "/counter")  # evaluation only reads the moving average itself
 
 
-def is_of(named: Mapping[str, np.ndarray]) -> bool:
-    """Whether these are BYOL's."""
+def matches(named: Mapping[str, np.ndarray]) -> bool:
+    """Checks if arrays have the names of a BYOL checkpoint.
+
+    Args:
+        named: Arrays by name.
+
+    Returns:
+        True if the online network of BYOL is among them.
+    """
     return any(re.match(r"(?:experiment_state/)?online_params/", name) for name in named)
 
 
 def read(named: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(params, stats) of the online encoder; raises ValueError for names that are no ResNet's."""
-    params, stats, unknown = {}, {}, []
+    """Converts the online encoder of a BYOL checkpoint; ignores heads and the target network.
+
+    Args:
+        named: Arrays by their names in the checkpoint.
+
+    Returns:
+        The parameters and the batch-norm statistics of the encoder, as networks.resnet uses them,
+        in float32.
+
+    Raises:
+        UserError: The encoder is not a ResNet of version 1.
+    """
+    params = {}
+    stats = {}
+    unknown = []
     for name, x in named.items():
         match = _NAME.fullmatch(name)
         if match is not None and x.dtype.kind == "f":
-            tree = params if match["tree"] == "params" else stats
-            *place, leaf = _place(match)
-            for part in place:
-                tree = tree.setdefault(part, {})
-            tree[leaf] = np.asarray(x if leaf == "kernel" else x.reshape(-1), np.float32)
-        elif "online_" in name and not _HEADS.fullmatch(name) and not name.endswith(_COUNTS):
+            node = params if match["tree"] == "params" else stats
+            *parents, leaf = _path(match)
+            for parent in parents:
+                node = node.setdefault(parent, {})
+            node[leaf] = np.asarray(x if leaf == "kernel" else x.reshape(-1), np.float32)
+        elif (
+            "online_" in name
+            and not _HEADS.fullmatch(name)
+            and not name.endswith(_UNUSED_STATISTICS)
+        ):
             unknown.append(name)
     if unknown or "stem_conv" not in params:
-        raise errors.UserError(
-            f"these arrays are not those of BYOL's ResNet (version 1): {', '.join(unknown[:5])}."
-        )
+        examples = ", ".join(unknown[:5])
+        problem = f"unknown arrays {examples}" if unknown else "initial_conv is missing"
+        raise errors.UserError(f"the arrays are not those of a BYOL ResNet (version 1): {problem}.")
     return params, stats
 
 
-def _place(match) -> tuple[str, ...]:
-    layer, leaf = match["layer"], _LEAVES[match["leaf"]]
+def _path(match) -> tuple[str, ...]:
+    """Returns the path of an array in params or stats."""
+    layer = match["layer"]
+    leaf = _LEAVES[match["leaf"]]
     kind, _, number = layer.replace("batchnorm", "bn").rpartition("_")
     if layer.startswith(("initial", "shortcut")):
         layer = f"{kind.replace('initial', 'stem')}_{number}"

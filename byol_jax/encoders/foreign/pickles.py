@@ -1,12 +1,13 @@
-"""A pickle read as data: nothing that it names is imported, nothing that it calls is called.
+"""Reads a pickle as data, without importing or calling the functions that it names.
 
-pickle's own machine does what a file says, and so do subclasses of it wherever they allow a name.
-This one has no way to: where a file calls, it keeps what would have been called, with what. What it
-builds is lists, dicts by text, text, numbers and bytes, and no more of them than the file is long.
-The instructions are those of Python's pickletools, which documents them.
+Python's own unpickler imports and calls what a pickle asks for, and its subclasses do so for the
+names that they allow. This reader only records each call. It builds lists, dicts with text keys,
+text, numbers and bytes, and its memory is limited by the length of the file. Python's pickletools
+documents the instructions.
 """
 
 import dataclasses
+import mmap
 import pickletools
 import struct
 import warnings
@@ -15,12 +16,17 @@ from typing import Any, BinaryIO
 
 from byol_jax import errors
 
-MOST_STEPS = 5_000_000  # a ResNet-200 with its optimizer has a quarter of a million
+MAX_STEPS = 5_000_000  # a ResNet-200 with its optimizer needs a quarter of a million
 
 
 @dataclasses.dataclass(frozen=True)
 class Global:
-    """A name that the pickle gives: os.system, or numpy.dtype."""
+    """A reference to a function or class by its name, such as numpy.dtype; it is not imported.
+
+    Attributes:
+        module: The module, such as "numpy".
+        name: The name in the module, such as "dtype".
+    """
 
     module: str
     name: str
@@ -30,86 +36,127 @@ class Global:
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class Made:
-    """What a call would have made: what is called, with what, and what is put into it after."""
+class Call:
+    """A call that a pickle asks for, recorded and not executed.
+
+    Attributes:
+        function: What the pickle calls, usually a Global.
+        arguments: The arguments of the call.
+        state: The state that the pickle sets on the result, or the keyword arguments.
+        items: The items that the pickle appends to the result.
+        pairs: The keys and values that the pickle adds to the result.
+    """
 
     function: Any
-    arguments: tuple
+    arguments: tuple[Any, ...]
     state: Any = None
-    items: list = dataclasses.field(default_factory=list)
-    pairs: dict = dataclasses.field(default_factory=dict)
+    items: list[Any] = dataclasses.field(default_factory=list)
+    pairs: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def called(node: Any) -> str:
-    """The name that a call calls, where it calls one by its name; "" for all else."""
-    is_named = isinstance(node, Made) and isinstance(node.function, Global)
+def function_name(node: Any) -> str:
+    """Returns the name of the function that a pickle asks to call.
+
+    Args:
+        node: An object from `read`.
+
+    Returns:
+        The name with its module, such as "numpy.dtype". It is empty if the object is not a call of
+        a named function.
+    """
+    is_named = isinstance(node, Call) and isinstance(node.function, Global)
     return str(node.function) if is_named else ""
 
 
-def anything(name: Global) -> None:
-    """Allows a pickle every name; it does nothing by it."""
+def allow_any(reference: Global) -> None:
+    """Accepts every function name in a pickle; this is safe because no name is imported.
+
+    Args:
+        reference: The name.
+    """
 
 
-def nothing_outside(identity: Any) -> Any:
-    """For pickles that are whole: what lies outside of them is None."""
+def ignore_persistent(identity: Any) -> Any:
+    """Returns None for an object that a pickle refers to but does not contain.
+
+    Args:
+        identity: The persistent id of the object.
+
+    Returns:
+        None.
+    """
 
 
 def read(
-    file: BinaryIO,
+    file: BinaryIO | mmap.mmap,
     *,
-    allow: Callable[[Global], None] = anything,
-    outside: Callable[[Any], Any] = nothing_outside,
+    check_global: Callable[[Global], None] = allow_any,
+    load_persistent: Callable[[Any], Any] = ignore_persistent,
 ) -> Any:
-    """The object of one pickle in an open file, in which it reads no further.
+    """Reads one pickle from an open file, up to its end and no further.
 
-    file: its `read` gives no more than there is, and allots no more: io.BytesIO or mmap.
-    allow: raises for names that may not be there.  outside: makes of a persistent id an object.
+    Args:
+        file: An io.BytesIO or mmap. Its `read` must not allocate more bytes than the file has,
+            because damaged files ask for any number.
+        check_global: Raises an error for names that the pickle must not contain.
+        load_persistent: Returns the object for a persistent id.
 
-    Raises ValueError where this is no whole pickle, or one of more than MOST_STEPS instructions.
+    Returns:
+        The object, which consists of lists, dicts, tuples, text, numbers, bytes, Global and Call.
+
+    Raises:
+        UserError: The pickle is damaged, or has more than MAX_STEPS instructions.
+        ValueError: pickletools cannot decode an instruction.
     """
-    machine = _Machine(allow, outside)
+    machine = _Machine(check_global, load_persistent)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # of escapes in text, which Python will not have some day
-            for step, (opcode, argument, _) in enumerate(pickletools.genops(file)):
-                if step >= MOST_STEPS:
+            warnings.simplefilter("ignore")  # Python deprecates some escapes in old pickles
+            # An mmap has the three methods that genops uses: read, readline and tell.
+            steps = pickletools.genops(file)  # pyright: ignore[reportArgumentType]
+            for count, (opcode, argument, _) in enumerate(steps):
+                if count >= MAX_STEPS:
                     raise errors.UserError(
-                        f"a pickle of more than {MOST_STEPS:,} instructions is too long."
+                        f"the pickle has more than {MAX_STEPS:,} instructions, which is "
+                        "implausible for weights."
                     )
                 machine.step(opcode.name, argument)
         return machine.stack[-1]
     except (IndexError, KeyError, TypeError, AttributeError, OverflowError, struct.error) as error:
-        raise errors.UserError(
-            f"this is no whole pickle ({type(error).__name__}: {error})."
-        ) from error
+        kind = type(error).__name__
+        raise errors.UserError(f"the pickle is incomplete or damaged ({kind}: {error}).") from error
 
 
 class _Machine:
-    """The stack of a pickle, what it remembers by number, and the stacks below its marks."""
+    """An interpreter of pickle instructions, with a stack, saved outer stacks and a memo."""
 
-    def __init__(self, allow, outside):
-        self.stack, self.memo, self.below = [], {}, []
-        self.allow, self.outside = allow, outside
+    def __init__(self, check_global, load_persistent):
+        self.stack: list[Any] = []
+        self.outer_stacks: list[list[Any]] = []
+        self.memo: dict[int, Any] = {}
+        self.check_global = check_global
+        self.load_persistent = load_persistent
 
     def step(self, name: str, argument: Any) -> None:
         if name in _TEXTS_AND_NUMBERS:
             self.stack.append(argument)
-        elif name in _FRESH:
-            self.stack.append(_FRESH[name]())
+        elif name in _CONSTANTS:
+            self.stack.append(_CONSTANTS[name]())
         elif name in _STEPS:
             _STEPS[name](self, argument)
         elif name not in ("PROTO", "FRAME", "STOP"):
-            raise errors.UserError(f"the pickle has the instruction {name}, which no weights need.")
+            raise errors.UserError(
+                f"the pickle has the instruction {name}, which weights do not need."
+            )
 
-    def since_mark(self) -> list:
-        found, self.stack = self.stack, self.below.pop()
-        return found
+    def pop_to_mark(self) -> list[Any]:
+        items = self.stack
+        self.stack = self.outer_stacks.pop()
+        return items
 
 
 def _mark(machine, _):
-    machine.below.append(machine.stack)
+    machine.outer_stacks.append(machine.stack)
     machine.stack = []
 
 
@@ -117,35 +164,35 @@ def _pop(machine, _):
     if machine.stack:
         machine.stack.pop()
     else:
-        machine.since_mark()
+        machine.pop_to_mark()
 
 
 def _put(machine, number):
     machine.memo[len(machine.memo) if number is None else number] = machine.stack[-1]
 
 
-def _tuple_of(count):
+def _make_tuple(count):
     def make(machine, _):
         items = tuple(machine.stack[-count:])
         if len(items) < count:
-            raise errors.UserError("the pickle takes more than it has.")
+            raise errors.UserError("the pickle is damaged: a tuple has too few items.")
         machine.stack[-count:] = [items]
 
     return make
 
 
-def _all_of(kind):
+def _make_sequence(kind):
     def make(machine, _):
-        items = kind(machine.since_mark())
+        items = kind(machine.pop_to_mark())
         machine.stack.append(items)
 
     return make
 
 
-def _dict(machine, _):
-    items = machine.since_mark()
+def _make_dict(machine, _):
+    items = machine.pop_to_mark()
     machine.stack.append({})
-    _put_pairs(machine.stack[-1], items)
+    _add_pairs(machine.stack[-1], items)
 
 
 def _append(machine, _):
@@ -153,38 +200,41 @@ def _append(machine, _):
     _items_of(machine.stack[-1]).append(item)
 
 
-def _appends(machine, _):
-    items = machine.since_mark()
+def _append_all(machine, _):
+    items = machine.pop_to_mark()
     _items_of(machine.stack[-1]).extend(items)
 
 
 def _set_item(machine, _):
-    value, key = machine.stack.pop(), machine.stack.pop()
-    _put_pairs(machine.stack[-1], [key, value])
+    value = machine.stack.pop()
+    key = machine.stack.pop()
+    _add_pairs(machine.stack[-1], [key, value])
 
 
 def _set_items(machine, _):
-    items = machine.since_mark()
-    _put_pairs(machine.stack[-1], items)
+    items = machine.pop_to_mark()
+    _add_pairs(machine.stack[-1], items)
 
 
-def _global(machine, argument):
-    if argument is None:
-        name, module = machine.stack.pop(), machine.stack.pop()
+def _push_global(machine, argument):
+    if argument is None:  # STACK_GLOBAL takes both names from the stack
+        name = machine.stack.pop()
+        module = machine.stack.pop()
     else:
         module, _, name = argument.partition(" ")
     if not (isinstance(module, str) and isinstance(name, str)):
-        raise TypeError("a name that is no text")
-    found = Global(module, name)
-    machine.allow(found)
-    machine.stack.append(found)
+        raise TypeError("the name of a function is not text")
+    reference = Global(module, name)
+    machine.check_global(reference)
+    machine.stack.append(reference)
 
 
 def _call(machine, _):
-    arguments, function = machine.stack.pop(), machine.stack.pop()
+    arguments = machine.stack.pop()
+    function = machine.stack.pop()
     if not isinstance(arguments, tuple):
-        raise TypeError("a call with what is no tuple")
-    machine.stack.append(Made(function, arguments))
+        raise TypeError("the arguments of a call are not a tuple")
+    machine.stack.append(Call(function, arguments))
 
 
 def _call_with_keywords(machine, _):
@@ -193,47 +243,48 @@ def _call_with_keywords(machine, _):
     machine.stack[-1].state = keywords
 
 
-def _call_since_mark(machine, argument):
-    function, *arguments = machine.since_mark() if argument is None else [None]
-    if argument is not None:
-        arguments = machine.since_mark()
-        _global(machine, argument)
+def _call_to_mark(machine, argument):
+    if argument is None:  # OBJ: the function is the first item above the mark
+        function, *arguments = machine.pop_to_mark()
+    else:  # INST: the instruction names the function
+        arguments = machine.pop_to_mark()
+        _push_global(machine, argument)
         function = machine.stack.pop()
-    machine.stack.append(Made(function, tuple(arguments)))
+    machine.stack.append(Call(function, tuple(arguments)))
 
 
 def _build(machine, _):
     state = machine.stack.pop()
-    if isinstance(machine.stack[-1], Made):
+    if isinstance(machine.stack[-1], Call):
         machine.stack[-1].state = state
 
 
-def _outside(machine, argument):
+def _push_persistent(machine, argument):
     identity = machine.stack.pop() if argument is None else argument
-    machine.stack.append(machine.outside(identity))
+    machine.stack.append(machine.load_persistent(identity))
 
 
 def _items_of(target):
-    return target.items if isinstance(target, Made) else _the(list, target)
+    return target.items if isinstance(target, Call) else _check_type(target, list)
 
 
-def _put_pairs(target, items):
-    target = target.pairs if isinstance(target, Made) else _the(dict, target)
+def _add_pairs(target, items):
+    target = target.pairs if isinstance(target, Call) else _check_type(target, dict)
     for key, value in zip(items[::2], items[1::2], strict=True):
-        target[_text(key, len(target))] = value
+        target[_to_text(key, len(target))] = value
 
 
-def _the(kind, target):
+def _check_type(target, kind):
     if not isinstance(target, kind):
-        raise TypeError(f"something put into what is no {kind.__name__}")
+        raise TypeError(f"an object is not a {kind.__name__}, but items are added to it")
     return target
 
 
-def _text(key, place) -> str:
-    """Keys are text, as hashing what a pickle nests can take for ever."""
+def _to_text(key, index) -> str:
+    """Returns text that serves as a dict key, because nested tuples can take very long to hash."""
     if isinstance(key, bytes):
         return key.decode("latin1")
-    return str(key) if isinstance(key, str | int | float) else f"#{place}"
+    return str(key) if isinstance(key, str | int | float) else f"#{index}"
 
 
 _TEXTS_AND_NUMBERS = (
@@ -241,7 +292,7 @@ _TEXTS_AND_NUMBERS = (
     *("STRING", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
     *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BYTEARRAY8"),
 )
-_FRESH = {
+_CONSTANTS = {
     "NONE": lambda: None,
     "NEWTRUE": lambda: True,
     "NEWFALSE": lambda: False,
@@ -253,33 +304,33 @@ _FRESH = {
 _STEPS = {
     "MARK": _mark,
     "POP": _pop,
-    "POP_MARK": lambda machine, _: machine.since_mark(),
+    "POP_MARK": lambda machine, _: machine.pop_to_mark(),
     "DUP": lambda machine, _: machine.stack.append(machine.stack[-1]),
     **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"), _put),
     **dict.fromkeys(
         ("GET", "BINGET", "LONG_BINGET"),
         lambda machine, number: machine.stack.append(machine.memo[number]),
     ),
-    "TUPLE1": _tuple_of(1),
-    "TUPLE2": _tuple_of(2),
-    "TUPLE3": _tuple_of(3),
-    "TUPLE": _all_of(tuple),
-    "LIST": _all_of(list),
-    "FROZENSET": _all_of(list),
-    "DICT": _dict,
+    "TUPLE1": _make_tuple(1),
+    "TUPLE2": _make_tuple(2),
+    "TUPLE3": _make_tuple(3),
+    "TUPLE": _make_sequence(tuple),
+    "LIST": _make_sequence(list),
+    "FROZENSET": _make_sequence(list),
+    "DICT": _make_dict,
     "APPEND": _append,
-    "APPENDS": _appends,
-    "ADDITEMS": _appends,
+    "APPENDS": _append_all,
+    "ADDITEMS": _append_all,
     "SETITEM": _set_item,
     "SETITEMS": _set_items,
-    "GLOBAL": _global,
-    "STACK_GLOBAL": _global,
+    "GLOBAL": _push_global,
+    "STACK_GLOBAL": _push_global,
     "REDUCE": _call,
     "NEWOBJ": _call,
     "NEWOBJ_EX": _call_with_keywords,
-    "OBJ": _call_since_mark,
-    "INST": _call_since_mark,
+    "OBJ": _call_to_mark,
+    "INST": _call_to_mark,
     "BUILD": _build,
-    "PERSID": _outside,
-    "BINPERSID": _outside,
+    "PERSID": _push_persistent,
+    "BINPERSID": _push_persistent,
 }

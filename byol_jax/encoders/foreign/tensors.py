@@ -1,4 +1,4 @@
-"""A file of weights as arrays by name, whatever form it has; the first bytes tell, not the name."""
+"""Reads a file of weights as arrays by name; the first bytes of the file determine its format."""
 
 import contextlib
 import io
@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -19,75 +20,109 @@ _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
-_PICKLED_AS_TEXT = b"(]}cdlIL"
+_FIRST_BYTES_OF_TEXT_PICKLES = b"(]}cdlIL"
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
-    """{name: array}: of safetensors, npz, torch.save's two forms, or a TensorFlow checkpoint.
+    """Reads all arrays in a file of weights, without running code from the file.
 
-    path: a file, or the prefix of a checkpoint whose index is the file `path`.index.  Nested dicts
-    become dotted names; float16 and bfloat16 become float32.
+    Args:
+        path: A file of safetensors, numpy (.npz) or torch.save, or the prefix of a TensorFlow
+            checkpoint, whose index is `path`.index.
 
-    Raises FileNotFoundError where there is none; ValueError where it is none of these or not whole;
-    ImportError for a checkpoint without TensorFlow. Nothing in the file is run.
+    Returns:
+        The arrays by name; dots separate the names of nested dicts. float16 and bfloat16 become
+        float32.
+
+    Raises:
+        FileNotFoundError: Neither the file nor the checkpoint exists.
+        UserError: The file has another format or is damaged.
+        MissingExtra: The path is a TensorFlow checkpoint, but tensorflow is not installed.
     """
     path = paths.local(path)
     if not path.exists() and path.with_name(f"{path.name}.index").is_file():
         return _read_tensorflow(path)
-    with reading(path):
-        return _READERS[kind(path)](path)
+    with name_file_in_errors(path):
+        return _READERS[file_format(path)](path)
 
 
-def kind(path: Path) -> str:
-    """One of safetensors, npz, torch, pickle.
+def file_format(path: Path) -> str:
+    """Detects the format of a file of weights.
 
-    Raises FileNotFoundError where there is no file, ValueError for other forms.
+    Args:
+        path: The file.
+
+    Returns:
+        "safetensors", "npz", "torch" or "pickle".
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        UserError: The file has another format, is empty, or is not a regular file.
     """
     if not path.exists():
-        raise FileNotFoundError(f"there is no file {path}, nor a checkpoint {path.name}.index.")
+        raise FileNotFoundError(
+            f"there is no file {path}, and no TensorFlow checkpoint {path.name}.index."
+        )
     if not path.is_file():
-        raise errors.UserError("it is no file; name the one file that holds the weights.")
+        raise errors.UserError(
+            "the path is not a regular file; give the path of a file with weights."
+        )
     with path.open("rb") as file:
         head = file.read(64)
     if not head:
-        raise errors.UserError("it is empty; fetch it anew.")
+        raise errors.UserError("the file is empty; download it again.")
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return _kind_of_zip(path)
+        return _zip_format(path)
     if torch_file.LEGACY in head:
         return "torch"
-    if (head[0] == 0x80 and head[1:2] <= b"\x05") or (head[0] in _PICKLED_AS_TEXT and _ends(path)):
+    if head[0] == 0x80 and head[1:2] <= b"\x05":
+        return "pickle"
+    # The text protocols of pickle have no magic number.
+    if head[0] in _FIRST_BYTES_OF_TEXT_PICKLES and _ends_with_stop(path):
         return "pickle"
     if head[8:9] == b"{":
         return "safetensors"
+    first_bytes = head[:8].hex(" ")
     raise errors.UserError(
-        f"it begins with {head[:8].hex(' ')}, and is none of safetensors, .npz, a file of "
-        "torch.save's or a TensorFlow checkpoint (give its prefix, without .index); save it as one."
+        f"the file begins with {first_bytes}, so it is not safetensors, .npz or a file of "
+        "torch.save; save the weights in one of these formats. For a TensorFlow checkpoint, give "
+        "the prefix without .index."
     )
 
 
 @contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Says of which file an error is."""
+def name_file_in_errors(path: str | Path) -> Iterator[None]:
+    """Turns each ValueError of the block into a UserError that names the file.
+
+    Args:
+        path: The file.
+
+    Yields:
+        None.
+
+    Raises:
+        UserError: The block raised a ValueError.
+    """
     try:
         yield
     except ValueError as error:
         raise errors.UserError(f"{path} cannot be read as weights: {error}") from error
 
 
-def _kind_of_zip(path) -> str:
-    with archive.opened(path) as zipped:
+def _zip_format(path) -> str:
+    with archive.open_archive(path) as zipped:
         if torch_file.is_archive(zipped.members):
             return "torch"
         if zipped.members and all(name.endswith(".npy") for name in zipped.members):
             return "npz"
-        some = ", ".join(list(zipped.members)[:5])
+        contents = ", ".join(list(zipped.members)[:5]) or "nothing"
     raise errors.UserError(
-        f"it is a zip file, neither numpy's nor torch's; in it are: {some or 'nothing'}."
+        f"the zip file was not written by numpy or torch; it contains {contents}."
     )
 
 
-def _ends(path) -> bool:
-    """As a pickle does; the forms of protocols 0 and 1 have no other mark."""
+def _ends_with_stop(path) -> bool:
+    """Returns True if the last byte is ".", the instruction that ends a pickle."""
     with path.open("rb") as file:
         file.seek(-1, os.SEEK_END)
         return file.read(1) == b"."
@@ -97,59 +132,71 @@ def _read_safetensors(path) -> dict[str, np.ndarray]:
     try:
         with safetensors.safe_open(path, framework="np") as opened:
             names = opened.keys()
-            return {name: arrays.widened(opened.get_tensor(name)) for name in names}
+            return {name: arrays.widen(opened.get_tensor(name)) for name in names}
     except (safetensors.SafetensorError, TypeError, AttributeError, KeyError) as error:
-        raise errors.UserError(f"it is no whole safetensors file of numbers ({error}).") from error
+        raise errors.UserError(
+            f"the file is not a complete safetensors file of numbers ({error})."
+        ) from error
 
 
 def _read_npz(path) -> dict[str, np.ndarray]:
-    with archive.opened(path) as zipped:
-        found = {name.removesuffix(".npy"): _npy(zipped, name) for name in zipped.members}
-    return {name: x for name, x in found.items() if x is not None}
+    with archive.open_archive(path) as zipped:
+        named = {name.removesuffix(".npy"): _read_npy(zipped, name) for name in zipped.members}
+    return {name: x for name, x in named.items() if x is not None}
 
 
-def _npy(zipped, name) -> np.ndarray | None:
-    """The array of one entry, None of text; its header is checked against the bytes there are."""
+def _read_npy(zipped, name) -> np.ndarray | None:
+    """Returns the array of a zip entry, or None if it contains text."""
     file = io.BytesIO(zipped.read(name))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Python 2's headers
+            warnings.simplefilter("ignore")  # numpy warns about headers that Python 2 wrote
             shape, is_fortran, dtype = _HEADERS[np.lib.format.read_magic(file)](file)
-    except Exception as error:  # the header is a Python literal, and fails as such
+    except Exception as error:  # numpy parses the header as Python, which raises various errors
+        kind = type(error).__name__
         raise errors.UserError(
-            f"{name!r} has no header of numpy's ({type(error).__name__})."
+            f"the zip entry {name!r} has no valid numpy header ({kind})."
         ) from error
     if dtype.hasobject:
-        raise errors.UserError(f"{name!r} holds Python objects, which are not weights.")
+        raise errors.UserError(
+            f"the zip entry {name!r} holds Python objects; weights must be numbers."
+        )
     if dtype.kind not in "?biufc":
         return None
     data = file.getbuffer()[file.tell() :]
-    if math.prod(shape) * dtype.itemsize != len(data):
-        raise errors.UserError(f"{name!r} promises {list(shape)} of {dtype} in {len(data)} bytes.")
-    return arrays.make(data, dtype.str, shape, "F" if is_fortran else "C")
+    num_bytes = len(data)
+    # The header can declare any shape, so check it before the array is created.
+    if math.prod(shape) * dtype.itemsize != num_bytes:
+        declared = list(shape)
+        raise errors.UserError(
+            f"the zip entry {name!r} declares the shape {declared} of {dtype}, but has {num_bytes} "
+            "bytes."
+        )
+    return arrays.from_bytes(data, dtype.str, shape, "F" if is_fortran else "C")
 
 
 def _read_tensorflow(prefix: Path) -> dict[str, np.ndarray]:
     try:
-        import tensorflow as tf
+        import tensorflow as tf  # pyright: ignore[reportMissingModuleSource]
     except ImportError as error:
         purpose = f"{prefix} is a TensorFlow checkpoint, and reading it needs tensorflow"
         raise errors.missing_extra("tfds", purpose) from error
     try:
         reader = tf.train.load_checkpoint(str(prefix))
         names = sorted(reader.get_variable_to_shape_map())
-        found = {name: np.asarray(reader.get_tensor(name)) for name in names}
+        named = {name: np.asarray(reader.get_tensor(name)) for name in names}
     except (tf.errors.OpError, RuntimeError, UnicodeDecodeError) as error:
-        raise errors.UserError(f"{prefix} is no whole TensorFlow checkpoint ({error}).") from error
-    return {n: arrays.widened(x) for n, x in found.items() if x.dtype.kind in "?biuf"}
+        raise errors.UserError(
+            f"{prefix} is not a complete TensorFlow checkpoint ({error})."
+        ) from error
+    return {name: arrays.widen(x) for name, x in named.items() if x.dtype.kind in "?biuf"}
 
 
-def _refuse(path):
+def _refuse_pickle(path) -> Any:
     raise errors.UserError(
-        "it is a Python pickle, which can run any code where it is loaded, so it was not. Its "
-        "arrays alone are taken out by "
-        f"`python -m byol_jax unpickle --source={path} --out=FILE.npz`, "
-        "which runs nothing of it; then give that file."
+        "the file is a Python pickle, which can run any code when it is loaded, so it was not "
+        "loaded. Extract its arrays, without running its code, with "
+        f"`python -m byol_jax unpickle --source={path} --out=FILE.npz`, and give FILE.npz instead."
     )
 
 
@@ -157,5 +204,5 @@ _READERS = {
     "safetensors": _read_safetensors,
     "npz": _read_npz,
     "torch": torch_file.read,
-    "pickle": _refuse,
+    "pickle": _refuse_pickle,
 }

@@ -1,4 +1,4 @@
-"""What a pickle holds, as arrays by the path to each."""
+"""Collects the arrays in nested objects, such as the contents of a pickle, by their paths."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -7,51 +7,75 @@ import numpy as np
 
 from byol_jax import errors
 
-MOST_NODES, DEEPEST, LONGEST = 1_000_000, 200, 1_000
-_ENDS = (str, bytes, bytearray, int, float, type(None))
+MAX_NODES = 1_000_000
+MAX_DEPTH = 200
+MAX_NAME_LENGTH = 1_000
+_LEAVES = (str, bytes, bytearray, int, float, type(None))
 
 
-def arrays(
+def collect_arrays(
     root: Any,
     *,
     array_of: Callable[[Any], np.ndarray | None],
     parts_of: Callable[[Any], Iterable[tuple[str, Any]]],
     separator: str,
-    most_bytes: int,
+    max_bytes: int,
 ) -> dict[str, np.ndarray]:
-    """{path: array} of all that is in `root`.
+    """Returns all arrays in a nested object by their paths.
 
-    array_of: the array that a node is, or None.  parts_of: the nodes in one that is none, by name;
-    a part named "" has its parent's path.  most_bytes: of all arrays; a pickle may name one array
-    any number of times.
+    Args:
+        root: The nested object.
+        array_of: Returns the array that an object describes, or None.
+        parts_of: Returns the names and parts of an object that describes no array. A part named ""
+            has the path of its parent.
+        separator: The text between the names in a path.
+        max_bytes: The maximum size of all arrays together. It is needed because a pickle can repeat
+            one array at no cost.
 
-    Raises ValueError for more of anything than weights have, and where two have one path.
+    Returns:
+        The arrays by path; an array without a name has the path "array".
+
+    Raises:
+        UserError: Two arrays have the same path, or the object is larger or deeper than weights
+            are.
     """
-    found, todo, nodes, size = {}, [("", 0, root)], 0, 0
-    while todo:
-        path, depth, node = todo.pop()
+    arrays = {}
+    pending = [("", 0, root)]
+    num_nodes = 0
+    num_bytes = 0
+    while pending:
+        path, depth, node = pending.pop()
         array = array_of(node)
         if array is None:
             parts = list(parts_of(node))
-            nodes += 1 + len(parts)
+            num_nodes += 1 + len(parts)
             for name, part in reversed(parts):
-                if not isinstance(part, _ENDS):
-                    todo.append((_join(path, name, separator), depth + 1, part))
-        elif path in found:
-            raise errors.UserError(f"two arrays have the name {path!r}; one of them was meant.")
+                if not isinstance(part, _LEAVES):
+                    pending.append((_join(path, name, separator), depth + 1, part))
+        elif path in arrays:
+            raise errors.UserError(f"the file contains two arrays with the name {path!r}.")
         else:
-            found[path or "array"] = array
-            size += array.nbytes
-        if nodes > MOST_NODES or depth > DEEPEST or size > most_bytes:
+            arrays[path or "array"] = array
+            num_bytes += array.nbytes
+        # Check at every object, because a small pickle can expand to countless nested objects.
+        if num_nodes > MAX_NODES or depth > MAX_DEPTH or num_bytes > max_bytes:
             raise errors.UserError(
-                "it names the same things so often, or so deep in one another, that it would take "
-                "far more memory than the file is long; no weights do."
+                "the file repeats or nests its objects so often that they would take far more "
+                "memory than the file is long, which is implausible for weights."
             )
-    return found
+    return arrays
 
 
 def plain_parts(node: Any) -> Iterable[tuple[str, Any]]:
-    """Of dicts, lists and tuples; nothing else has any."""
+    """Returns the items of a dict, list or tuple with their keys or indices.
+
+    Args:
+        node: Any object.
+
+    Returns:
+        Pairs of key and value of a dict, or of index and item of a list or tuple. Other objects
+        have none.
+    """
     if isinstance(node, dict):
         return node.items()
     if isinstance(node, list | tuple):
@@ -60,16 +84,27 @@ def plain_parts(node: Any) -> Iterable[tuple[str, Any]]:
 
 
 def check_name(name: str) -> None:
-    """Raises ValueError for a name that as a file's would lie elsewhere."""
+    """Checks that a name from a file is safe as a relative path.
+
+    Args:
+        name: The name of an array or of a zip entry.
+
+    Raises:
+        UserError: The name is absolute, contains "..", or is not printable.
+    """
     parts = name.replace("\\", "/").split("/")
     if name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or not name.isprintable():
         raise errors.UserError(
-            f"it has the name {name!r}, which leads out of its place; no weights need it."
+            f"the name {name!r} points outside its folder or is not printable; weights do not need "
+            "such names."
         )
 
 
 def _join(path, name, separator):
     joined = separator.join(part for part in (path, name) if part)
-    if len(joined) > LONGEST:
-        raise errors.UserError(f"it has names of more than {LONGEST} letters; no weights do.")
+    if len(joined) > MAX_NAME_LENGTH:
+        raise errors.UserError(
+            f"the file contains a name of more than {MAX_NAME_LENGTH} characters, which is "
+            "implausible for weights."
+        )
     return joined

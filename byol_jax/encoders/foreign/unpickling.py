@@ -1,14 +1,14 @@
-"""The arrays of a pickled checkpoint, as a file that needs no pickle: a step of its own.
+"""Extracts the arrays of a pickled checkpoint to a file without pickles.
 
-DeepMind's BYOL, for one, is published as a pickle. The names in it stay words, and its calls are
-looked at, not made: those that would have made arrays of numpy or jax are understood, and all
-others are only gone through for the arrays in what they were given.
+Some checkpoints are pickles, such as those of DeepMind's BYOL. Their calls are recorded and not
+executed. Calls that create numpy or jax arrays become arrays. The arguments of other calls are
+searched for arrays.
 """
 
 import mmap
 import os
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from byol_jax import errors
 from byol_jax.encoders.foreign import arrays, pickles, tensors, torch_file, tree
 from byol_jax.system import paths
 
-_SLACK = 4
-_FIELDS = {  # of named tuples, which pickle their values alone
+_MAX_RATIO = 4  # size of all arrays divided by the size of the file
+_FIELDS = {  # fields of named tuples; a pickle contains only their values
     "_ByolExperimentState": (
         "online_params",
         "target_params",
@@ -28,91 +28,116 @@ _FIELDS = {  # of named tuples, which pickle their values alone
         "opt_state",
     ),
 }
-_CONTENTS = ("_mapping", "_storage")  # where Haiku's dicts keep what they hold
+_CONTENTS = ("_mapping", "_storage")  # the attributes with the contents of Haiku's dicts
 
 
 def unpickle(source: str | Path, out: str | Path) -> None:
-    """Writes all arrays of a pickle, or of a file of torch.save's, to the .npz `out`.
+    """Extracts all arrays of a pickle to an .npz file, without running code from the pickle.
 
-    Each is named by its path: experiment_state/online_params/res_net50/~/initial_conv/w. The file
-    is written whole or not at all, and nothing in the source is run.
+    The path of an array is its name, such as
+    experiment_state/online_params/res_net50/~/initial_conv/w. An interrupted write leaves no
+    partial file.
 
-    Raises FileNotFoundError where there is no source; ValueError where it is no such file, is not
-    whole, or has no arrays; OSError where `out` cannot be written.
+    Args:
+        source: A pickle, or a file of torch.save.
+        out: The .npz file to write.
+
+    Raises:
+        FileNotFoundError: The source does not exist.
+        UserError: The source is damaged, has another format or contains no arrays, or `out` does
+            not end in .npz.
+        OSError: `out` cannot be written.
     """
-    source, out = paths.local(source), paths.local(out)
+    source = paths.local(source)
+    out = paths.local(out)
     if out.suffix != ".npz":
-        raise errors.UserError(f"the arrays go into a file that ends in .npz, and {out} does not.")
-    with tensors.reading(source):
-        kind = tensors.kind(source)
-        if kind not in _READERS:
+        raise errors.UserError(f"--out={out} must end in .npz.")
+    with tensors.name_file_in_errors(source):
+        source_format = tensors.file_format(source)
+        if source_format not in _READERS:
             raise errors.UserError(
-                f"it is {kind}, which holds no pickle; `import` reads it as it is."
+                f"the file format is {source_format}, which contains no pickle; `import` reads "
+                "such a file directly."
             )
-        found = _READERS[kind](source)
-        for name in found:
+        named = _READERS[source_format](source)
+        for name in named:
             tree.check_name(name)
-    _write(out, found)
+    _write(out, named)
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """{path: array} of a pickle; raises ValueError as unpickle does."""
+    """Reads all arrays of a pickle, without running code from it.
+
+    Args:
+        path: The pickle.
+
+    Returns:
+        The arrays by path; slashes separate the names of nested dicts.
+
+    Raises:
+        UserError: The pickle is damaged, too large, or contains no arrays of numpy or jax.
+    """
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
         root = pickles.read(view)
-    found = tree.arrays(
+    named = tree.collect_arrays(
         root,
-        array_of=arrays.of_pickle,
+        array_of=arrays.from_pickle,
         parts_of=_parts,
         separator="/",
-        most_bytes=_SLACK * os.path.getsize(path),
+        max_bytes=_MAX_RATIO * os.path.getsize(path),
     )
-    if not found:
-        raise errors.UserError("there are no arrays of numpy or jax in this pickle.")
-    return found
+    if not named:
+        raise errors.UserError("the pickle contains no arrays of numpy or jax.")
+    return named
 
 
-_READERS = {
-    "pickle": read,
-    "torch": lambda path: torch_file.read(path, allow=pickles.anything),
-}
+def _read_torch(path: Path) -> dict[str, np.ndarray]:
+    return torch_file.read(path, check_global=pickles.allow_any)
+
+
+_READERS = {"pickle": read, "torch": _read_torch}
 
 
 def _parts(node: Any) -> Iterable[tuple[str, Any]]:
-    """What may hold arrays: all that a call was given, and all that was put into what it made."""
-    if not isinstance(node, pickles.Made):
+    """Returns the parts of a recorded call that may contain arrays."""
+    if not isinstance(node, pickles.Call):
         return tree.plain_parts(node)
     state = node.state if isinstance(node.state, dict) else {}
     for name in _CONTENTS:
         if isinstance(state.get(name), dict):
             return [("", state[name])]
-    put = [*node.pairs.items(), *((str(i), x) for i, x in enumerate(node.items))]
+    items = [*node.pairs.items(), *((str(i), x) for i, x in enumerate(node.items))]
     if not isinstance(node.state, dict):
         state = {"state": node.state}
-    return [*_arguments(node), *state.items(), *put]
+    return [*_arguments(node), *state.items(), *items]
 
 
 def _arguments(node) -> Iterable[tuple[str, Any]]:
-    """By the names of a tuple's fields; a single one is what a dict or a copy is made of."""
-    if len(node.arguments) == 1:
+    """Returns the arguments of a recorded call, by name if it creates a named tuple."""
+    if len(node.arguments) == 1:  # usually the contents of a dict or of a copy
         return [("", node.arguments[0])]
-    names = _fields(node.function)
-    names = names if len(names) == len(node.arguments) else map(str, range(len(node.arguments)))
+    names = _field_names(node.function)
+    if len(names) != len(node.arguments):
+        names = tuple(str(i) for i in range(len(node.arguments)))
     return zip(names, node.arguments, strict=True)
 
 
-def _fields(function) -> tuple[str, ...]:
-    """Those of a known class, or of one that dill makes anew, which it calls with their names."""
+def _field_names(function) -> tuple[str, ...]:
+    """Returns the field names of the named tuple that a recorded call creates."""
     if isinstance(function, pickles.Global):
         return _FIELDS.get(function.name, ())
-    if pickles.called(function).endswith("._create_namedtuple") and len(function.arguments) > 1:
+    if (
+        pickles.function_name(function).endswith("._create_namedtuple")
+        and len(function.arguments) > 1
+    ):
         fields = function.arguments[1]
         if isinstance(fields, tuple | list) and all(isinstance(f, str) for f in fields):
             return tuple(fields)
     return ()
 
 
-def _write(out: Path, found: dict[str, np.ndarray]) -> None:
+def _write(out: Path, named: Mapping[str, np.ndarray]) -> None:
     with paths.whole_file(out, "wb") as file, zipfile.ZipFile(file, "w") as zipped:
-        for name, x in found.items():
+        for name, x in named.items():
             with zipped.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, x, allow_pickle=False)

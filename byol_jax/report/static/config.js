@@ -1,4 +1,4 @@
-// What the runs were asked to do, and what training saw of it: configuration and views.
+// The sections of the configuration and of the augmented views.
 
 function preview() {
   const groups = new Map();
@@ -11,12 +11,13 @@ function preview() {
 }
 
 function previewFigure(src, runs) {
-  const alt = "A sheet of pictures: a row per image, the image first and then its augmented views";
+  const alt = "A grid of images. Each row shows an image, followed by its augmented views.";
   const image = make("img", { src, alt });
   const names = SEVERAL ? [make("h3", { className: "runs" }, ...runs.map(runName))] : [];
-  const text = "Each row is an image; beside it draws of the views that training makes of it.";
+  const text = "Each row shows a training image, followed by random draws of its augmented views.";
   const caption = make("figcaption", {}, text);
-  return make("figure", { className: "preview" }, ...names, scrolling("Views", image), caption);
+  const box = scrolling("Augmented views", image);
+  return make("figure", { className: "preview" }, ...names, box, caption);
 }
 
 function configuration() {
@@ -24,7 +25,8 @@ function configuration() {
   if (!SEVERAL) return fill("configuration", make("div", { id: "config" }, configList(RUNS[0])));
   const values = RUNS.map((run) => new Map(run.config));
   const names = [...new Set(RUNS.flatMap((run) => run.config.map(([name]) => name)))];
-  const differing = names.filter((name) => new Set(values.map((of) => of.get(name))).size > 1);
+  const valuesOf = (name) => new Set(values.map((fields) => fields.get(name)));
+  const differing = names.filter((name) => valuesOf(name).size > 1);
   const full = configTable("All fields", names, values);
   const summary = make("summary", {}, `All ${names.length} fields`);
   fill(
@@ -35,12 +37,12 @@ function configuration() {
 }
 
 function differences(names, values) {
-  if (!names.length) return make("p", {}, "The runs have the same configuration.");
-  return configTable("Fields that differ", names, values);
+  if (!names.length) return make("p", {}, "All runs have the same configuration.");
+  return configTable("Fields that differ between the runs", names, values);
 }
 
 function configTable(caption, names, values) {
-  const rows = names.map((name) => [name, ...values.map((of) => of.get(name) ?? "–")]);
+  const rows = names.map((name) => [name, ...values.map((fields) => fields.get(name) ?? "–")]);
   return scrolling(caption, table(caption, ["field", ...RUNS.map((_, i) => runName(i))], rows));
 }
 

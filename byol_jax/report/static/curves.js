@@ -1,16 +1,16 @@
-// Curves against the step: one small plot per metric, all runs in each, one cursor for all.
+// The section of the curves: one plot per metric with all runs, and one cursor for all plots.
 
-const PROBE = "on training views";
+const PROBE = "on augmented training images";
 const PLOTS = [
   { metric: "loss", title: "loss" },
   { metric: "learning_rate", title: "learning rate", from: 0 },
-  { metric: "decay", title: "decay", note: "of the target's average" },
-  { metric: "spread", title: "projection spread", from: 0, to: 1, note: "near 0 in a collapse" },
+  { metric: "decay", title: "decay", note: "of the target network" },
+  { metric: "spread", title: "projection spread", from: 0, to: 1, note: "near 0 after a collapse" },
   { metric: "feature_spread", title: "feature spread", from: 0, to: 1 },
   { metric: "effective_rank", title: "effective rank", from: 0, note: "of the projections" },
   { metric: "probe_accuracy", title: "probe accuracy, %", from: 0, times: 100, note: PROBE },
 ];
-const OTHERS_LEFT_OUT = ["step", "epoch"];
+const NOT_PLOTTED = ["step", "epoch"];
 const PLOT_HEIGHT = 170;
 const MARGIN = { left: 46, right: 10, top: 8, bottom: 24 };
 
@@ -18,15 +18,15 @@ function curves() {
   const lines = RUNS.map((run) => run.metrics);
   const steps = [...new Set(lines.flatMap((columns) => columns.step ?? []))];
   steps.sort((a, b) => a - b);
-  const known = PLOTS.filter((spec) => hasValues(spec.metric));
-  const further = otherMetrics().map((metric) => ({ metric, title: metric.replaceAll("_", " ") }));
-  if (!steps.length || !(known.length + further.length)) return;
+  const main = PLOTS.filter((spec) => hasValues(spec.metric));
+  const other = otherMetrics().map((metric) => ({ metric, title: metric.replaceAll("_", " ") }));
+  if (!steps.length || !(main.length + other.length)) return;
   const cursor = { steps, at: steps.length - 1, moved: false, plots: [] };
   const grid = (specs) =>
     make("div", { className: "plots" }, ...specs.map((spec) => plotFigure(spec, cursor)));
-  const parts = [legend(cursor), grid(known)];
-  if (further.length) {
-    parts.push(make("details", {}, make("summary", {}, "Further curves"), grid(further)));
+  const parts = [legend(cursor), grid(main)];
+  if (other.length) {
+    parts.push(make("details", {}, make("summary", {}, "More curves"), grid(other)));
   }
   fill("curves", ...parts);
   moveCursor(cursor, cursor.at, false);
@@ -38,8 +38,8 @@ function hasValues(metric) {
 
 function otherMetrics() {
   const names = new Set(RUNS.flatMap((run) => Object.keys(run.metrics)));
-  const known = [...OTHERS_LEFT_OUT, ...PLOTS.map((spec) => spec.metric)];
-  return [...names].filter((name) => !known.includes(name) && hasValues(name));
+  const excluded = [...NOT_PLOTTED, ...PLOTS.map((spec) => spec.metric)];
+  return [...names].filter((name) => !excluded.includes(name) && hasValues(name));
 }
 
 function legend(cursor) {
@@ -49,11 +49,11 @@ function legend(cursor) {
   return make("div", { className: "curves-head" }, ...list, cursor.text);
 }
 
-/** A plot: its drawing is a slider over the steps, so that arrow keys and screen readers work. */
+/** One plot. It is a slider over the steps, so that it works with arrow keys and screen readers. */
 function plotFigure(spec, cursor) {
   const slider = { class: "plot", tabindex: 0, role: "slider", "aria-valuemin": cursor.steps[0] };
   const svg = draw("svg", { ...slider, "aria-valuemax": cursor.steps.at(-1) });
-  svg.setAttribute("aria-label", `${spec.title} against the step`);
+  svg.setAttribute("aria-label", `${spec.title} as a function of the step`);
   const title = make("h3", {}, spec.title);
   if (spec.note) title.append(" ", make("span", { className: "note" }, spec.note));
   const plot = { spec, svg, readout: make("p", { className: "readout" }), lines: linesOf(spec) };
@@ -63,7 +63,7 @@ function plotFigure(spec, cursor) {
   return make("figure", {}, title, svg, make("figcaption", {}, plot.readout));
 }
 
-/** [{run, steps, points: [[step, value or null]]}] of the runs that have the metric. */
+/** The lines of a plot, {run, steps, points: [[step, value or null]]}: one per run with values. */
 function linesOf(spec) {
   const times = spec.times ?? 1;
   return RUNS.map((run, number) => {
@@ -106,12 +106,12 @@ function moveCursor(cursor, at, moved = true) {
   cursor.at = at;
   cursor.moved ||= moved;
   const step = shown(cursor.steps[at]);
-  const hint = cursor.moved ? "" : "; move over a plot, or use its arrow keys, for others";
-  cursor.text.textContent = `Values at step ${step}${hint}.`;
+  const hint = "Point at a plot, or use its arrow keys, to see other steps.";
+  cursor.text.textContent = `Values at step ${step}.${cursor.moved ? "" : ` ${hint}`}`;
   for (const plot of cursor.plots) showValues(plot, cursor);
 }
 
-/** The last value of a line at or before a step; undefined before its start and after its end. */
+/** The last point of a line up to a step; undefined before the line's start and after its end. */
 function valueAt(line, step) {
   const { steps } = line;
   if (step < steps[0] || step > steps.at(-1)) return undefined;
@@ -122,14 +122,14 @@ function valueAt(line, step) {
 
 function showValues(plot, cursor) {
   const step = cursor.steps[cursor.at];
-  const found = plot.lines.map((line) => [line.run, valueAt(line, step)?.[1]]);
-  const parts = found.map(([run, value]) =>
+  const values = plot.lines.map((line) => [line.run, valueAt(line, step)?.[1]]);
+  const parts = values.map(([run, value]) =>
     make("span", {}, ...(SEVERAL ? [swatch(run), " "] : []), shown(value)),
   );
   plot.readout.replaceChildren(...parts);
-  const told = found.map(([run, value]) => `${SEVERAL ? RUNS[run].name : ""} ${shown(value)}`);
+  const texts = values.map(([run, value]) => `${SEVERAL ? RUNS[run].name : ""} ${shown(value)}`);
   plot.svg.setAttribute("aria-valuenow", step);
-  plot.svg.setAttribute("aria-valuetext", `step ${shown(step)}: ${told.join(", ")}`);
+  plot.svg.setAttribute("aria-valuetext", `step ${shown(step)}: ${texts.join(", ")}`);
   if (plot.scale) drawCursor(plot, cursor);
 }
 
@@ -168,15 +168,15 @@ function padded(low, high, fixed) {
   return [low === fixed ? low : low - room, high + room];
 }
 
-/** About `count` round numbers from low to high. */
+/** About `count` round numbers between low and high. */
 function ticks(low, high, count) {
   const rough = (high - low) / count;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * [1, 2, 2.5, 5, 10].find((times) => times * power >= rough);
   const first = Math.ceil(low / step - 1e-9);
-  const found = [];
-  for (let i = first; i * step <= high + 1e-9 * step; i++) found.push(i * step);
-  return found;
+  const numbers = [];
+  for (let i = first; i * step <= high + 1e-9 * step; i++) numbers.push(i * step);
+  return numbers;
 }
 
 function axes(scale) {
@@ -189,13 +189,13 @@ function axes(scale) {
   ]);
   const columns = scale.steps.map((step) => {
     const isLast = scale.x(step) > right - 24;
-    const place = { x: isLast ? right : scale.x(step), class: isLast ? "at-end" : "at-middle" };
-    return draw("text", { ...place, y: bottom + 17 }, shown(step));
+    const position = { x: isLast ? right : scale.x(step), class: isLast ? "at-end" : "at-middle" };
+    return draw("text", { ...position, y: bottom + 17 }, shown(step));
   });
   return [...rows, ...columns, draw("text", { ...atEnd, y: bottom + 17 }, "step")];
 }
 
-/** Values that are missing break the line; one alone is a dot. */
+/** A run's line. A missing value breaks it; a value without neighbours is drawn as a dot. */
 function curve(line, scale) {
   const pieces = [[]];
   for (const [step, value] of line.points) {

@@ -1,36 +1,36 @@
-// The map of the features: the pictures as points, and a picture's nearest neighbours by each run.
+// The section of the feature map: images as points, with their classes and a card for each image.
 
 const CLASS_COLOURS = 10;
-const MOST_BUTTONS = 24; // of classes; a list to choose from where there are more
+const MAX_BUTTONS = 24; // for classes; more classes get a drop-down list
 const NOTES = {
-  PCA: "the plane of the largest variance",
-  UMAP: "near points are alike; how far apart the groups are says little",
+  PCA: "the two directions of largest variance",
+  UMAP: "nearby points have similar features, but distances between groups mean little",
 };
 
 async function map() {
   const maps = RUNS.flatMap((run, number) => (run.map ? [{ run: number, ...run.map }] : []));
   if (!maps.length) return;
-  await Promise.all([...new Set(maps.map((one) => DATA.pictures[one.pictures]))].map(load));
-  const state = { maps, at: 0, projection: 0, found: { text: "", count: 0 } };
-  for (const name of ["controls", "card", "caption", "legend", "panel", "told"]) {
+  await Promise.all([...new Set(maps.map((entry) => DATA.pictures[entry.pictures]))].map(load));
+  const state = { maps, at: 0, projection: 0, search: { text: "", match: 0 } };
+  for (const name of ["controls", "card", "caption", "legend", "panel", "status"]) {
     state[name] = make("div", { className: `map-${name}` });
   }
   state.card.hidden = true;
-  state.told.setAttribute("aria-live", "polite");
+  state.status.setAttribute("aria-live", "polite");
   state.plane = new Plane(planeCanvas(), {
     hover: (i, x, y) => showCard(state, i, x, y),
-    focus: (i) => (state.told.textContent = described(current(state).pictures, i)),
+    focus: (i) => (state.status.textContent = described(current(state).pictures, i)),
     select: (i) => select(state, i),
   });
   const box = make("div", { className: "map-box" }, state.plane.canvas, state.card, buttons(state));
   const left = make("div", {}, box, state.caption, state.legend);
   const grid = make("div", { className: "map-grid" }, left, state.panel);
-  fill("map", state.controls, grid, state.told);
+  fill("map", state.controls, grid, state.status);
   showMap(state);
   window.mapPosition = (i) => onScreen(state.plane, i);
 }
 
-/** Decodes a sprite; where that fails the page goes on without pictures. */
+/** Decodes a sprite. If that fails, the page shows no images but still works. */
 async function load(pictures) {
   const image = new Image();
   image.src = pictures.sprite;
@@ -51,9 +51,9 @@ function buttons(state) {
   return make(
     "div",
     { className: "map-buttons" },
-    button("+", "Enlarge", () => plane.enlarge(1.5)),
-    button("−", "Make smaller", () => plane.enlarge(1 / 1.5)),
-    button("all", "Show all", () => plane.reset()),
+    button("+", "Zoom in", () => plane.enlarge(1.5)),
+    button("−", "Zoom out", () => plane.enlarge(1 / 1.5)),
+    button("all", "Show all points", () => plane.reset()),
   );
 }
 
@@ -65,11 +65,11 @@ function onScreen(plane, i) {
 }
 
 function current(state) {
-  const one = state.maps[state.at];
-  return { ...one, pictures: DATA.pictures[one.pictures], set: one.pictures };
+  const entry = state.maps[state.at];
+  return { ...entry, pictures: DATA.pictures[entry.pictures], set: entry.pictures };
 }
 
-/** Fills everything anew: for the first time, and for other pictures. */
+/** Fills the whole section: at the start, and when a run with other images is chosen. */
 function showMap(state) {
   const { pictures } = current(state);
   showControls(state);
@@ -79,7 +79,7 @@ function showMap(state) {
 }
 
 function showControls(state) {
-  const runs = state.maps.map((one) => RUNS[one.run].name);
+  const runs = state.maps.map((entry) => RUNS[entry.run].name);
   const names = current(state).projections.map(([name]) => name);
   state.controls.replaceChildren(
     ...runChoice(state, runs),
@@ -90,12 +90,12 @@ function showControls(state) {
 }
 
 function runChoice(state, names) {
-  const made = choice("Run", names, (i) => changeRun(state, i));
-  if (made.length) made[0].querySelector("select").value = state.at;
-  return made;
+  const labels = choice("Run", names, (i) => changeRun(state, i));
+  if (labels.length) labels[0].querySelector("select").value = state.at;
+  return labels;
 }
 
-/** The selected picture stays where the next run has the same pictures. */
+/** Shows another run. The selection stays if that run has the same images. */
 function changeRun(state, at) {
   const before = current(state).set;
   Object.assign(state, { at, projection: 0 });
@@ -112,7 +112,7 @@ function pictureBox(state) {
     state.plane.pictures = box.checked;
     state.plane.redraw();
   });
-  return make("label", { className: "choice" }, box, "Pictures instead of points");
+  return make("label", { className: "choice" }, box, "Show images instead of points");
 }
 
 function showProjection(state, at = 0) {
@@ -123,19 +123,19 @@ function showProjection(state, at = 0) {
   const colours = classNames(pictures).map((_, i, all) => classColour(i, all.length));
   const picture = (context, i, x, y, side) => paintTile(context, pictures, i, x, y, side);
   state.plane.set({ points, groups, colours, picture });
-  const of = SEVERAL ? ` of ${RUNS[run].name}` : "";
-  const label = `${name}${of}: map of ${points.length} pictures by their features`;
+  const owner = SEVERAL ? ` of ${RUNS[run].name}` : "";
+  const label = `${name}${owner}: map of ${points.length} images by their features`;
   state.plane.canvas.setAttribute("aria-label", label);
   const isShare = name === "PCA" && explained !== null;
-  const share = isShare ? ` (${percent(explained, 0)} % of all)` : "";
+  const share = isShare ? ` (${percent(explained, 0)} % of the total)` : "";
   const note = NOTES[name] ? `: ${NOTES[name]}${share}` : "";
   const keys = make("span", { id: "map-keys" }, KEYS);
-  state.caption.replaceChildren(make("p", {}, `${name}${of}${note}. `, keys));
+  state.caption.replaceChildren(make("p", {}, `${name}${owner}${note}. `, keys));
 }
 
 const KEYS =
-  "Click a point to select it, drag to move, turn the wheel (after a click) or pinch to enlarge. " +
-  "Keys: arrows go to the next point, Enter selects it, + and − enlarge, 0 shows all.";
+  "Click a point to select it. Drag to move the map. Pinch, or turn the wheel after a click, to " +
+  "zoom. Keys: arrows move to the next point, Enter selects it, + and − zoom, 0 shows all points.";
 
 // ---- classes
 
@@ -145,7 +145,7 @@ function classNames({ labels, classes }) {
   return classes ?? Array.from({ length: most + 1 }, (_, label) => String(label));
 }
 
-/** Ten colours that colour-blind eyes tell apart, for more classes hues. */
+/** One of ten colours that colour-blind readers can tell apart, or a hue for more classes. */
 function classColour(i, count) {
   if (count <= CLASS_COLOURS) return `var(--class-${i})`;
   return `hsl(${Math.round((i * 360) / count)} 60% var(--class-light${i % 2}))`;
@@ -160,13 +160,13 @@ function showLegend(state, pictures) {
   state.legend.replaceChildren();
   if (!pictures.labels) return;
   const names = classNames(pictures);
-  const there = [...new Set(pictures.labels)].sort((a, b) => a - b);
-  if (there.length > MOST_BUTTONS) {
-    const options = ["all classes", ...there.map((label) => names[label])];
-    const change = (i) => showOnly(state, i ? there[i - 1] : null);
-    return state.legend.append(...choice("Only", options, change));
+  const labels = [...new Set(pictures.labels)].sort((a, b) => a - b);
+  if (labels.length > MAX_BUTTONS) {
+    const options = ["all", ...labels.map((label) => names[label])];
+    const change = (i) => showOnly(state, i ? labels[i - 1] : null);
+    return state.legend.append(...choice("Class", options, change));
   }
-  for (const label of there) state.legend.append(classButton(state, label, names));
+  for (const label of labels) state.legend.append(classButton(state, label, names));
 }
 
 function classButton(state, label, names) {
@@ -187,7 +187,7 @@ function showOnly(state, label) {
   state.plane.redraw();
 }
 
-// ---- pictures
+// ---- images
 
 function paintTile(context, pictures, i, x, y, side) {
   if (!pictures.image) return;
@@ -205,20 +205,22 @@ function thumbnail(pictures, i) {
   return canvas;
 }
 
+/** The name and the class of an image. */
 function described(pictures, i) {
   return [pictures.names[i], className(pictures, i)].filter((text) => text !== null).join(", ");
 }
 
+/** Texts below each other, the first one emphasized; null is left out. */
 function lines(...texts) {
-  const kept = texts.filter((text) => text !== null);
-  return kept.map((text, i) => make("span", { className: i ? "" : "name", title: text }, text));
+  const present = texts.filter((text) => text !== null);
+  return present.map((text, i) => make("span", { className: i ? "" : "name", title: text }, text));
 }
 
 function fileName(path) {
   return path.split(/[\\/]/).at(-1) || path;
 }
 
-/** The picture under the pointer, beside it and inside the map. */
+/** Shows the image under the pointer on a card next to it, within the map. */
 function showCard(state, i, x, y) {
   state.card.hidden = i === null;
   if (i === null) return;

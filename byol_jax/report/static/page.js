@@ -1,13 +1,13 @@
-// The page, section by section; what there is nothing to show of stays hidden.
+// Fills the page section by section. Sections without data stay hidden.
 
 function links() {
   const sections = [...document.querySelectorAll("main > section:not([hidden])")];
   const nav = document.querySelector("nav");
-  const made = sections.map((section) =>
+  const anchors = sections.map((section) =>
     make("a", { href: `#${section.id}` }, section.querySelector("h2").textContent),
   );
-  nav.append(...made);
-  nav.hidden = made.length < 2;
+  nav.append(...anchors);
+  nav.hidden = anchors.length < 2;
 }
 
 facts();

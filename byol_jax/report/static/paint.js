@@ -1,4 +1,4 @@
-// How the points of a plane are drawn: as points or pictures, and rings around some.
+// Draws a plane: its points, or images instead, and rings around the marked points.
 
 const RADIUS = 3.2;
 
@@ -30,11 +30,11 @@ function radius(plane) {
   return RADIUS * Math.min(2, plane.zoom ** 0.25);
 }
 
-/** One path per group: a canvas is quick at few long paths. */
-function paintPoints(plane, context, chosen) {
+/** Draws points, with one path per group: a canvas draws few long paths fastest. */
+function paintPoints(plane, context, indices) {
   const size = radius(plane);
   const paths = plane.colours.map(() => new Path2D());
-  for (const i of chosen) {
+  for (const i of indices) {
     const [x, y] = plane.position(i);
     paths[plane.groups[i]].moveTo(x + size, y);
     paths[plane.groups[i]].arc(x, y, size, 0, 2 * Math.PI);
@@ -49,10 +49,10 @@ function pictureSide(plane) {
   return Math.min(48, 14 * plane.zoom ** 0.4);
 }
 
-function paintPictures(plane, context, chosen) {
+function paintPictures(plane, context, indices) {
   const side = pictureSide(plane);
   const colours = plane.colours.map(resolved);
-  for (const i of chosen) {
+  for (const i of indices) {
     const [left, top] = plane.position(i).map((middle) => middle - side / 2);
     context.fillStyle = colours[plane.groups[i]];
     context.fillRect(left - 1.5, top - 1.5, side + 3, side + 3);
@@ -60,7 +60,7 @@ function paintPictures(plane, context, chosen) {
   }
 }
 
-/** Rings: the selected point, its neighbours with a line to each, what is aimed at. */
+/** Draws rings around the selected point, its neighbours, and the points under pointer and keys. */
 function paintMarks(plane, context) {
   const size = plane.pictures ? 0.75 * pictureSide(plane) : radius(plane);
   context.strokeStyle = resolved("var(--ink)");

@@ -1,12 +1,12 @@
-// What all sections are made of. Text always goes in as text, never as HTML.
+// Elements that all sections use. Text is always inserted as text, never as HTML.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const RUNS = DATA.runs;
 const SEVERAL = RUNS.length > 1;
 const RUN_COLOURS = 6;
-const DASHES = ["", "7 4", "2 3", "9 3 2 3"]; // with 6 colours: 12 runs differ
+const DASHES = ["", "7 4", "2 3", "9 3 2 3"]; // with 6 colours, 12 runs look different
 
-/** An element: properties that it has are set, others become attributes. */
+/** Makes an HTML element. Names that are not properties of the element become attributes. */
 function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -19,7 +19,7 @@ function make(tag, properties = {}, ...children) {
 
 const NAMESPACE = document.getElementById("drawing").content.firstElementChild.namespaceURI;
 
-/** The same of a drawing (SVG), which knows attributes only. */
+/** Makes an SVG element, which has attributes only. */
 function draw(tag, attributes = {}, ...children) {
   const element = document.createElementNS(NAMESPACE, tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
@@ -34,7 +34,7 @@ function fill(id, ...children) {
   section.hidden = false;
 }
 
-/** A box of its own for what may be wider than the page; where it is, keys reach the box too. */
+/** Makes a scrollable box for wide contents. It takes keyboard focus if its contents overflow. */
 function scrolling(label, ...children) {
   const properties = { className: "scrolling", role: "group", "aria-label": label };
   const box = make("div", properties, ...children);
@@ -43,10 +43,10 @@ function scrolling(label, ...children) {
   return box;
 }
 
-/** A number of about four digits, short enough for a label. */
+/** Formats a number with about four digits, short enough for a label. */
 function shown(value) {
   if (value === null || value === undefined) return "–";
-  if (value === 0) return "0"; // the negative one too
+  if (value === 0) return "0"; // also for -0
   const size = Math.abs(value);
   if (size < 1e-3 || size >= 1e9) return minus(value.toExponential(1));
   const options = size >= 1000 ? { maximumFractionDigits: 0 } : { maximumSignificantDigits: 4 };
@@ -65,7 +65,7 @@ function runColour(number) {
   return `var(--run-${number % RUN_COLOURS})`;
 }
 
-/** A piece of a run's line, as the curves draw it. */
+/** Makes a short sample of the run's line in the curves, for legends. */
 function swatch(number) {
   const line = draw("line", { x1: 1, y1: 5, x2: 27, y2: 5, "stroke-width": 2.5 });
   line.style.stroke = runColour(number);
@@ -80,7 +80,7 @@ function runName(number) {
   return SEVERAL ? make("span", { className: "run" }, swatch(number), name) : name;
 }
 
-/** A labelled choice among texts, [] where there is none; change(i) is told which one. */
+/** Makes a labelled drop-down list; [] for fewer than 2 options. change(i) receives the choice. */
 function choice(label, options, change) {
   if (options.length < 2) return [];
   const select = make("select");
@@ -89,7 +89,7 @@ function choice(label, options, change) {
   return [make("label", { className: "choice" }, label, select)];
 }
 
-/** A table: titles of its columns, and rows whose first cell names them. */
+/** Makes a table from the titles of the columns and from rows that start with their name. */
 function table(caption, titles, rows) {
   const head = titles.map((title) => make("th", { scope: "col" }, title));
   const body = rows.map(([name, ...cells]) =>
@@ -104,7 +104,7 @@ function table(caption, titles, rows) {
   );
 }
 
-/** The value of a colour that may name variables of the style sheet, for a canvas. */
+/** Replaces the style sheet's variables in a colour by their values, for use in a canvas. */
 function resolved(colour) {
   const style = getComputedStyle(document.documentElement);
   return colour.replace(/var\((--[\w-]+)\)/g, (_, name) => style.getPropertyValue(name).trim());

@@ -1,18 +1,18 @@
-// Points on a canvas, to move, to enlarge and to choose from, by pointer or by keys.
+// A plane of points on a canvas that pointer and keys move, zoom and select from.
 
-const REACH = { mouse: 12, touch: 24 }; // how far from a point one may aim
-const MOST_ZOOM = 80;
+const REACH = { mouse: 12, touch: 24 }; // pixels: largest distance from the pointer to a point
+const MAX_ZOOM = 80;
 const EDGE = 18;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /**
- * told: {hover(i or null, x, y), focus(i), select(i)} is called with what the reader does.
- * set() gives it points [[x, y]], the group of each, the groups' colours, and
- * picture(context, i, x, y, side), which draws one.
+ * handlers: {hover(i or null, x, y), focus(i), select(i)}, called for the reader's actions.
+ * set() supplies the points [[x, y]], the group of each point, the colours of the groups, and
+ * picture(context, i, x, y, side), which draws one image.
  */
 class Plane {
-  constructor(canvas, told) {
-    Object.assign(this, { canvas, told, points: [], groups: [], colours: [], near: [] });
+  constructor(canvas, handlers) {
+    Object.assign(this, { canvas, handlers, points: [], groups: [], colours: [], near: [] });
     Object.assign(this, { selected: null, focused: null, hovered: null, only: null });
     this.pictures = false;
     this.reset();
@@ -35,7 +35,7 @@ class Plane {
     this.moved();
   }
 
-  /** Both axes have one unit: a distance is a distance in any direction. */
+  /** The position of a point in the canvas. Both axes have the same scale. */
   position(i) {
     const { clientWidth: width, clientHeight: height } = this.canvas;
     const [[left, right], [low, high]] = this.box;
@@ -49,7 +49,7 @@ class Plane {
   }
 
   enlarge(factor, x = this.canvas.clientWidth / 2, y = this.canvas.clientHeight / 2) {
-    const zoom = Math.min(MOST_ZOOM, Math.max(1, this.zoom * factor));
+    const zoom = Math.min(MAX_ZOOM, Math.max(1, this.zoom * factor));
     const [fromX, fromY] = [x - this.canvas.clientWidth / 2, y - this.canvas.clientHeight / 2];
     this.x = fromX - ((fromX - this.x) * zoom) / this.zoom;
     this.y = fromY - ((fromY - this.y) * zoom) / this.zoom;
@@ -63,7 +63,7 @@ class Plane {
     this.moved();
   }
 
-  /** Not farther than half of the points' field; enlarged, one finger moves it, not the page. */
+  /** Limits the offset to half of the plane. In a zoomed plane, a finger moves it, not the page. */
   moved() {
     const { clientWidth: width, clientHeight: height } = this.canvas;
     this.x = clamped(this.x, 0.5 * width * this.zoom);
@@ -76,7 +76,7 @@ class Plane {
     return this.only === null || this.groups[i] === this.only;
   }
 
-  /** The point that one aims at, or null. */
+  /** The nearest point within `reach` of a position, or null. */
   at(x, y, reach) {
     return this.least((i) => {
       const [left, top] = this.position(i);
@@ -85,7 +85,7 @@ class Plane {
     });
   }
 
-  /** The nearest point within 45 degrees of a direction, or null. */
+  /** The nearest point whose direction is within 45 degrees of the given one, or null. */
   towards(from, [right, down]) {
     const [x, y] = this.position(from);
     return this.least((i) => {
@@ -106,7 +106,7 @@ class Plane {
     return best;
   }
 
-  /** Moves the field where a point would be outside. */
+  /** Moves the plane if a point is outside the canvas. */
   reveal(i) {
     const { clientWidth: width, clientHeight: height } = this.canvas;
     const [x, y] = this.position(i);
@@ -117,7 +117,7 @@ class Plane {
   hover(i) {
     if (i === null && this.hovered === null) return;
     this.hovered = i;
-    this.told.hover(i, ...(i === null ? [] : this.position(i)));
+    this.handlers.hover(i, ...(i === null ? [] : this.position(i)));
     this.redraw();
   }
 
@@ -133,8 +133,8 @@ function clamped(value, most) {
   return Math.min(most, Math.max(-most, value));
 }
 
-/** Where an event is, in pixels of the canvas. */
-function placeOf(event, canvas) {
+/** The position of an event in the canvas, in pixels. */
+function positionOf(event, canvas) {
   const box = canvas.getBoundingClientRect();
   return [event.clientX - box.left - canvas.clientLeft, event.clientY - box.top - canvas.clientTop];
 }
@@ -145,18 +145,18 @@ function reachOf(event) {
 
 function listenToPointers(plane) {
   const { canvas } = plane;
-  const down = new Map(); // where each finger is
+  const down = new Map(); // the position of each pressed pointer
   let travelled = 0;
   canvas.addEventListener("pointerdown", (event) => {
     if (!down.size) travelled = 0;
     canvas.setPointerCapture(event.pointerId);
-    down.set(event.pointerId, placeOf(event, canvas));
+    down.set(event.pointerId, positionOf(event, canvas));
   });
   canvas.addEventListener("pointermove", (event) => {
-    const now = placeOf(event, canvas);
+    const now = positionOf(event, canvas);
     const before = down.get(event.pointerId);
     if (!before) return plane.hover(plane.at(...now, reachOf(event)));
-    const others = [...down].filter(([id]) => id !== event.pointerId).map(([, where]) => where);
+    const others = [...down].filter(([id]) => id !== event.pointerId).map(([, at]) => at);
     travelled += Math.hypot(now[0] - before[0], now[1] - before[1]);
     if (travelled > 4) drag(plane, before, now, others[0]);
     down.set(event.pointerId, now);
@@ -164,18 +164,18 @@ function listenToPointers(plane) {
   canvas.addEventListener("pointerup", (event) => {
     const reach = reachOf(event);
     if (!down.delete(event.pointerId) || down.size || travelled > reach / 2) return;
-    const i = plane.at(...placeOf(event, canvas), reach);
-    if (i !== null) plane.told.select(i);
+    const i = plane.at(...positionOf(event, canvas), reach);
+    if (i !== null) plane.handlers.select(i);
     plane.hover(i);
   });
   canvas.addEventListener("pointercancel", (event) => down.delete(event.pointerId));
   canvas.addEventListener("pointerleave", (event) => {
-    if (event.pointerType !== "touch") plane.hover(null); // a finger leaves when it is lifted
+    if (event.pointerType !== "touch") plane.hover(null); // lifting a finger also counts as leaving
   });
   canvas.addEventListener("wheel", (event) => turnWheel(plane, event), { passive: false });
 }
 
-/** With one finger the field moves; with a second one, which rests, it grows and moves. */
+/** Moves the plane with one finger; zooms it too if a second finger rests. */
 function drag(plane, before, now, resting) {
   plane.hover(null);
   const [dx, dy] = [now[0] - before[0], now[1] - before[1]];
@@ -186,13 +186,13 @@ function drag(plane, before, now, resting) {
   plane.move(dx / 2, dy / 2);
 }
 
-/** Whoever scrolls the page past the map is not caught in it. */
+/** Zooms only a focused map, so that scrolling the page over the map still works. */
 function turnWheel(plane, event) {
   if (!event.ctrlKey && document.activeElement !== plane.canvas) return;
   event.preventDefault();
   const pixels = event.deltaY * (event.deltaMode ? 16 : 1);
-  const factor = Math.exp(-pixels * (event.ctrlKey ? 0.01 : 0.002)); // a pinch is fine steps
-  plane.enlarge(factor, ...placeOf(event, plane.canvas));
+  const factor = Math.exp(-pixels * (event.ctrlKey ? 0.01 : 0.002)); // a pinch comes in fine steps
+  plane.enlarge(factor, ...positionOf(event, plane.canvas));
   plane.hover(null);
 }
 
@@ -203,8 +203,8 @@ function listenToKeys(plane) {
     "-": () => plane.enlarge(1 / 1.5),
     0: () => plane.reset(),
     Escape: () => plane.hover(null),
-    Enter: () => plane.focused !== null && plane.told.select(plane.focused),
-    " ": () => plane.focused !== null && plane.told.select(plane.focused),
+    Enter: () => plane.focused !== null && plane.handlers.select(plane.focused),
+    " ": () => plane.focused !== null && plane.handlers.select(plane.focused),
   };
   plane.canvas.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -216,12 +216,12 @@ function listenToKeys(plane) {
   plane.canvas.addEventListener("blur", () => plane.hover(null));
 }
 
-/** From the point that has the keys to the next; the first is the selected one. */
+/** Moves the keyboard focus to the next point in a direction, first from the selected point. */
 function walk(plane, direction) {
   const start = plane.focused ?? plane.selected ?? 0;
   const next = plane.towards(start, direction) ?? start;
   plane.focused = next;
   plane.reveal(next);
-  plane.told.focus(next);
+  plane.handlers.focus(next);
   plane.hover(next);
 }

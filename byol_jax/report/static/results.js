@@ -1,31 +1,31 @@
-// The top of the page: what the runs are, how good their features are, which classes they confuse.
+// The sections at the top of the page, facts and results, and the confusion matrix.
 
 function facts() {
   const names = [...new Set(RUNS.flatMap((run) => run.facts.map(([name]) => name)))];
-  const place = document.getElementById("facts");
+  const header = document.getElementById("facts");
   if (!SEVERAL) {
     const pairs = (RUNS[0]?.facts ?? []).map(([name, value]) =>
       make("div", {}, make("dt", { textContent: name }), make("dd", { textContent: value })),
     );
-    if (pairs.length) place.append(make("dl", { className: "facts" }, ...pairs));
+    if (pairs.length) header.append(make("dl", { className: "facts" }, ...pairs));
     return;
   }
   const rows = RUNS.map((run, i) => {
     const values = new Map(run.facts);
     return [runName(i), ...names.map((name) => values.get(name) ?? "–")];
   });
-  place.append(scrolling("The runs", table("The runs", ["run", ...names], rows)));
+  header.append(scrolling("Runs", table("Runs", ["run", ...names], rows)));
 }
 
-/** Rows measured with other k or temperature get columns of their own. */
+/** The title of a result's column. kNN with another k or temperature gets its own column. */
 function protocolTitle(row) {
   const settings = new Map(row.settings);
   if (row.protocol !== "knn" || !settings.has("k")) return row.protocol;
   return `kNN (k=${settings.get("k")}, T=${settings.get("temperature") ?? "–"})`;
 }
 
-/** All measurements: {run, features, title, row}, in the order of the page. */
-function measurements() {
+/** All evaluations, {run, features, title, row}, in the order of the page. */
+function evaluations() {
   return RUNS.flatMap((run, number) =>
     run.evaluation.flatMap(([features, rows]) =>
       rows.map((row) => ({ run: number, features, title: protocolTitle(row), row })),
@@ -34,14 +34,14 @@ function measurements() {
 }
 
 function results() {
-  const all = measurements();
+  const all = evaluations();
   if (!all.length) return;
-  const titles = [...new Set(all.map((one) => one.title))];
+  const titles = [...new Set(all.map((entry) => entry.title))];
   const heads = (className, texts) =>
     texts.map((textContent) => make("th", { scope: "col", className, textContent }));
   const head = [...heads("", ["features"]), ...heads("number", titles)];
   const parts = [
-    make("caption", {}, "Accuracy on the test split, %"),
+    make("caption", {}, "Accuracy on the test split in %"),
     make("thead", {}, make("tr", {}, ...head)),
     ...RUNS.map((_, number) => resultsOf(number, titles, all)),
   ];
@@ -51,8 +51,9 @@ function results() {
 
 function resultsOf(number, titles, all) {
   const rows = RUNS[number].evaluation.map(([features]) => {
-    const own = all.filter((one) => one.run === number && one.features === features);
-    const cells = titles.map((title) => resultCell(own.filter((one) => one.title === title), all));
+    const entries = all.filter((entry) => entry.run === number && entry.features === features);
+    const ofTitle = (title) => entries.filter((entry) => entry.title === title);
+    const cells = titles.map((title) => resultCell(ofTitle(title), all));
     return make("tr", {}, make("th", { scope: "row" }, features), ...cells);
   });
   if (SEVERAL && rows.length) {
@@ -62,76 +63,81 @@ function resultsOf(number, titles, all) {
   return make("tbody", {}, ...rows);
 }
 
-/** One accuracy, or several of one title (the seeds of a protocol). */
-function resultCell(found, all) {
-  const text = found.map((one) => percent(one.row.accuracy)).join(", ") || "–";
-  const best = SEVERAL && found.some((one) => isBest(one, all));
+/** A cell with one accuracy, or with several for the seeds of a protocol. */
+function resultCell(entries, all) {
+  const text = entries.map((entry) => percent(entry.row.accuracy)).join(", ") || "–";
+  const best = SEVERAL && entries.some((entry) => isBest(entry, all));
   return make("td", { className: best ? "best" : "", textContent: text });
 }
 
-function isBest(one, all) {
-  const rivals = all.filter((other) => other.features === "learned" && other.title === one.title);
+function isBest(entry, all) {
+  const { features, title } = entry;
+  const rivals = all.filter((other) => other.features === "learned" && other.title === title);
   const best = Math.max(...rivals.map((other) => other.row.accuracy));
-  return one.features === "learned" && rivals.length > 1 && one.row.accuracy === best;
+  return features === "learned" && rivals.length > 1 && entry.row.accuracy === best;
 }
 
 function bestNote(all) {
-  if (!SEVERAL || !all.some((one) => isBest(one, all))) return "";
-  return make("p", { className: "note" }, "Bold: the best of the learned features in a column.");
+  if (!SEVERAL || !all.some((entry) => isBest(entry, all))) return "";
+  return make("p", { className: "note" }, "Bold: the best learned features in each column.");
 }
 
 function settingsOf(all) {
-  const rows = all.map((one) => [
-    [...(SEVERAL ? [RUNS[one.run].name] : []), one.features, one.title].join(", "),
-    one.row.settings.map(([name, value]) => `${name}=${value}`).join("; "),
+  const rows = all.map((entry) => [
+    evaluationName(entry),
+    entry.row.settings.map(([name, value]) => `${name}=${value}`).join("; "),
   ]);
-  const grid = table("Settings of each measurement", ["measured", "settings"], rows);
-  const summary = make("summary", {}, "How each was measured");
-  return make("details", {}, summary, scrolling("Settings of each measurement", grid));
+  const grid = table("Settings of each evaluation", ["evaluation", "settings"], rows);
+  const summary = make("summary", {}, "Settings of each evaluation");
+  return make("details", {}, summary, scrolling("Settings of each evaluation", grid));
+}
+
+function evaluationName({ run, features, title }) {
+  return [...(SEVERAL ? [RUNS[run].name] : []), features, title].join(", ");
 }
 
 function confusion() {
-  const found = measurements().filter((one) => one.row.confusion?.length);
-  if (!found.length) return;
-  const names = found.map((one) =>
-    [...(SEVERAL ? [RUNS[one.run].name] : []), one.features, one.title].join(", "),
-  );
-  const place = make("div");
+  const entries = evaluations().filter((entry) => entry.row.confusion?.length);
+  if (!entries.length) return;
+  const names = entries.map(evaluationName);
+  const box = make("div");
   const title = (i) => (names.length > 1 ? "" : `${names[i]}: `);
-  const show = (i) => place.replaceChildren(confusionTable(found[i].row, title(i)));
+  const show = (i) => box.replaceChildren(confusionTable(entries[i].row, title(i)));
   show(0);
-  const note =
-    "Counts of test examples. The stronger a cell, the larger its share of the row; the last " +
-    "column is the share of a class that was guessed right.";
-  fill("confusion", ...choice("Of", names, show), place, make("p", { className: "note" }, note));
+  const text =
+    "Cells count test examples. A stronger colour means a larger share of the row. The last " +
+    "column is the share of each class that is predicted correctly.";
+  const note = make("p", { className: "note" }, text);
+  fill("confusion", ...choice("Evaluation", names, show), box, note);
 }
 
 function confusionTable(row, title) {
   const counts = row.confusion;
   const classes = row.classes ?? counts.map((_, i) => String(i));
-  const corner = make("th", { scope: "col", className: "corner" }, "true \\ guessed");
+  const corner = make("th", { scope: "col", className: "corner" }, "true \\ predicted");
   const turned = (text) =>
     make("th", { scope: "col" }, make("span", { className: "turned" }, text));
-  const head = [corner, ...classes.map(turned), turned("right, %")];
+  const head = [corner, ...classes.map(turned), turned("correct, %")];
   const body = counts.map((line, i) => confusionRow(classes[i], line, i));
   const grid = make(
     "table",
     { className: "confusion" },
-    make("caption", {}, `${title}rows are the true class, columns the guess`),
+    make("caption", {}, `${title}rows are true classes, columns are predicted classes`),
     make("thead", {}, make("tr", {}, ...head)),
     make("tbody", {}, ...body),
   );
-  return scrolling("Confusion table", grid);
+  return scrolling("Confusion matrix", grid);
 }
 
-function confusionRow(name, line, own) {
+function confusionRow(name, line, trueClass) {
   const total = line.reduce((sum, count) => sum + count, 0);
   const cells = line.map((count, i) => {
-    const cell = make("td", { className: i === own ? "heat own" : "heat" });
+    const cell = make("td", { className: i === trueClass ? "heat own" : "heat" });
     cell.textContent = count ? count.toLocaleString("en") : "·";
     cell.style.setProperty("--share", total ? Math.sqrt(count / total) : 0);
     return cell;
   });
-  const right = make("td", { className: "right" }, total ? percent(line[own] / total) : "–");
-  return make("tr", {}, make("th", { scope: "row" }, name), ...cells, right);
+  const share = total ? percent(line[trueClass] / total) : "–";
+  const correct = make("td", { className: "right" }, share);
+  return make("tr", {}, make("th", { scope: "row" }, name), ...cells, correct);
 }

@@ -14,7 +14,7 @@ class Forward(Protocol):
     def __call__(
         self, params: dict[str, Any], part: dict[str, Any], number: jax.Array | int
     ) -> tuple[dict[str, jax.Array], dict[str, Any]]:
-        """Computes the outputs of a microbatch.
+        """Computes the outputs of the networks for a microbatch.
 
         Args:
             params: Parameters of the networks.
@@ -68,7 +68,7 @@ class Result(NamedTuple):
 
 
 class _Microbatches(NamedTuple):
-    """The microbatches of a batch, leaves [microbatches, M, ...], and their numbers."""
+    """The microbatches of a batch, stacked along a new first axis, and their indices."""
 
     part: dict[str, Any]
     number: jax.Array
@@ -109,8 +109,8 @@ def gradients(
     num_examples = len(batch["row"])
     if num_examples % microbatches:
         raise errors.UserError(
-            f"{num_examples} examples on a device do not divide into {microbatches} microbatches; "
-            f"choose a batch_size that is a multiple of devices * {microbatches}."
+            f"{num_examples} examples on a device cannot be split evenly into {microbatches} "
+            f"microbatches; choose a batch_size that is a multiple of devices * {microbatches}."
         )
     if microbatches == 1:
         return _one_batch(forward, objective, params, batch, 0)

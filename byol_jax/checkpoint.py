@@ -181,7 +181,7 @@ class Checkpoints:
         return jax.tree.unflatten(jax.tree.structure(template), leaves)
 
     def _find_step(self, step: int | None) -> int:
-        """Returns `step`, or the newest step for None; raises FileNotFoundError if missing."""
+        """Returns `step` if it is not None, else the step of the newest checkpoint."""
         steps = self.steps()
         if not steps:
             raise FileNotFoundError(
@@ -306,7 +306,7 @@ def _kind(array: Any) -> str:
 
 
 def _checksums(arrays: dict[str, Any]) -> np.ndarray:
-    """Returns the CRC-32 checksum of each array, uint32 [arrays], in the order of sorted paths."""
+    """Returns the CRC-32 checksum of each array, uint32 [arrays], sorted by path."""
     parts = (np.ascontiguousarray(arrays[p]).reshape(-1).view(np.uint8) for p in sorted(arrays))
     return np.array([zlib.crc32(part.data) for part in parts], np.uint32)
 

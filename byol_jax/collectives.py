@@ -76,7 +76,7 @@ def row_index(num_rows: int, axis_name: str | None) -> jax.Array:
 
 
 def shuffle(x: jax.Array, permutation: jax.Array, axis_name: str | None) -> jax.Array:
-    """Permutes the rows of all devices' batches, and returns this device's share.
+    """Permutes the rows of the global batch across devices, and returns this device's share.
 
     Device d receives the rows permutation[d * B : (d + 1) * B] of the global batch. MoCo shuffles
     the keys so that a key and its query enter different batch norms (He et al. 2020, section 3.3).
@@ -95,7 +95,7 @@ def shuffle(x: jax.Array, permutation: jax.Array, axis_name: str | None) -> jax.
 
 
 def unshuffle(x: jax.Array, permutation: jax.Array, axis_name: str | None) -> jax.Array:
-    """Reverses a shuffle of the rows of all devices' batches.
+    """Reverses `shuffle`: each row returns to its original device and position.
 
     Args:
         x: This device's rows in shuffled order, [B, ...].

@@ -104,7 +104,7 @@ def wrap_functions(section: str, value: Any, functions: Functions) -> Functions:
 
 
 def one_line(text: Any) -> str:
-    """Joins a text into one line and cuts it after 300 characters.
+    """Puts a text on one line, and truncates it to 300 characters.
 
     Args:
         text: A text, a value or an exception.
@@ -136,7 +136,7 @@ def near(word: Any, choices: Iterable[str], *, quoted: bool = True) -> str:
 
 
 def literal(value: Any) -> str:
-    """Formats a config value as a Python literal, a ConfigDict as a dict.
+    """Formats a config value as a Python literal; a ConfigDict has the form of a dict.
 
     Args:
         value: Value of a config field.

@@ -1,4 +1,4 @@
-"""Log-sum-exp over the inner products of queries and rows, in tiles if there are many.
+"""Log-sum-exp of the inner products of each query with all rows; large matrices are tiled.
 
 A contrastive loss is this value minus the logit of the positive. Up to TILE² logits form one array.
 A larger matrix never exists as a whole: the forward pass visits its tiles and keeps a running
@@ -119,7 +119,7 @@ def _split(x):
 
 
 def _join(tiles, like):
-    """Joins tiles into an array as long as `like`, and drops the padding."""
+    """Joins tiles into one array, without the padding; the result has the length of `like`."""
     return tiles.reshape(-1, *tiles.shape[2:])[: len(like)]
 
 

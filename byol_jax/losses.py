@@ -107,7 +107,7 @@ def info_nce(
 def instance_softmax(
     queries: jax.Array, rows: jax.Array, index: jax.Array, *, temperature: float
 ) -> jax.Array:
-    """Computes, for each query, the cross-entropy of a softmax over all rows with one positive row.
+    """Computes the cross-entropy of a softmax over all rows, one of which is the query's positive.
 
     The similarity is the inner product. Three published losses are special cases:
 

@@ -12,10 +12,10 @@ from byol_jax.system import xla
 
 
 def run(argv: Sequence[str] | None = None) -> None:
-    """Runs a command line and exits the process, except after --help or --version.
+    """Runs a command line, and exits the process with the command's exit code.
 
     The exit code is 0 after success, 1 after an error, 2 for an invalid command line, or the
-    command's own code.
+    command's own code. After --help or --version, the function returns instead.
 
     Args:
         argv: The arguments after the program's name; by default those of this process.
@@ -76,7 +76,7 @@ def load(name: str) -> types.ModuleType:
 
 
 def _set_log_level(verbosity: int) -> None:
-    """Sets absl's log level; at absl's default level, Orbax logs every file that it writes."""
+    """Raises absl's log level, so that Orbax does not log every file that it writes."""
     from absl import logging
 
     logging.set_verbosity(verbosity)

@@ -1,4 +1,4 @@
-"""Measures of features on plain arrays: nearest neighbours, accuracy, collapse, rank, uniformity.
+"""Metrics of features: nearest neighbours, accuracy, collapse, effective rank and uniformity.
 
 All functions are pure and can be jitted; the arguments after `*` must be static. None of them is
 meant as a training loss.

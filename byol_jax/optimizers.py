@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules of self-supervised papers, composed from optax."""
+"""Optimizers and learning-rate schedules of papers on self-supervision, composed from optax."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -26,7 +26,7 @@ def everything(params: Any) -> Any:
 
 
 def kernels(params: Any) -> Any:
-    """Returns a weight-decay mask without biases and normalization scales, as in SimCLR and BYOL.
+    """Returns a weight-decay mask that excludes biases and normalization scales (SimCLR, BYOL).
 
     Args:
         params: Pytree of parameters.
@@ -137,7 +137,7 @@ def adamw(
 
 
 def scale_parts(factors: Mapping[str, float]) -> optax.GradientTransformation:
-    """Builds an optax transformation that multiplies the updates of some networks by factors.
+    """Builds an optax transformation that multiplies each network's updates by a factor.
 
     {"predictor": 10.0} multiplies the predictor's updates by 10. At the end of a chain, a factor
     multiplies the learning rate (Grill et al. 2020, appendix I).
@@ -156,8 +156,7 @@ def scale_parts(factors: Mapping[str, float]) -> optax.GradientTransformation:
             name = unknown[0]
             networks = ", ".join(updates)
             raise errors.UserError(
-                f"multipliers names {name!r}, which is not a trained network; the trained networks "
-                f"are {networks}."
+                f"unknown network {name!r} in multipliers; the trained networks are {networks}."
             )
         return {
             name: jax.tree.map(lambda u, name=name: u * factors.get(name, 1.0), tree)

@@ -54,7 +54,7 @@ def push(buffer: RingBuffer, rows: jax.Array) -> RingBuffer:
     num_rows = len(rows)
     if num_rows > capacity:
         raise errors.UserError(
-            f"{num_rows} rows do not fit a ring buffer with a capacity of {capacity}; "
+            f"{num_rows} rows do not fit into a ring buffer with a capacity of {capacity}; "
             f"raise the capacity to {num_rows} or more, or push fewer rows."
         )
     slots = (buffer.cursor + jnp.arange(num_rows, dtype=jnp.int32)) % capacity

@@ -1,4 +1,4 @@
-"""The train step: one optimizer step as a pure function, and its parallel form on all devices."""
+"""The train step: one optimizer step as a pure function, and its compilation for all devices."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -94,7 +94,7 @@ class ParallelStep(Protocol):
 
 
 class _Reduced(NamedTuple):
-    """The results of one device's batch that are averaged over the devices."""
+    """The results of each device for its part of the batch, to be averaged over all devices."""
 
     grads: dict[str, Any]
     probe_grads: Any
@@ -221,7 +221,7 @@ def _all_finite(tree) -> jax.Array:
 
 
 def _accept(state: TrainState, next_state: TrainState, finite, most_skipped) -> TrainState:
-    """Returns the next state if all values are finite, else the old state with higher counters.
+    """Returns the next state if all values are finite, else the old state with its counters raised.
 
     After more than most_skipped non-finite steps in a row, it always returns the old state.
     """

@@ -45,8 +45,8 @@ def _failing(error):
         (
             AssertionError("Manual directory does not exist: put ILSVRC2012_img_train.tar there."),
             FileNotFoundError,
-            "TFDS cannot download 'imagenet2012' itself: .*img_train.tar there. "
-            "Then run the same command again",
+            "TFDS cannot download 'imagenet2012' automatically. .*img_train.tar there. "
+            "Afterwards, run the same command again",
         ),
         (
             OSError("Failed to resolve host"),

@@ -36,7 +36,7 @@ def test_a_pickle_is_not_loaded(kind, protocol, tmp_path):
 def test_torchs_files_run_nothing(kind, write, tmp_path):
     tree = {"a": weights.Tensor(hostile.ONES), "b": kind(tmp_path / "owned")}
     hostile.refused(
-        write(tree), tmp_path, r"names '(__builtin__.getattr|pathlib.Path.touch|\w+.eval)'.*not"
+        write(tree), tmp_path, r"refers to '(__builtin__.getattr|pathlib.Path.touch|\w+.eval)'.*not"
     )
 
 

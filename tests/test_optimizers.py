@@ -188,5 +188,5 @@ def test_parts_move_by_their_own_multiple_of_the_learning_rate():
 def test_a_multiplier_of_no_network_names_those_there_are():
     optimizer = optimizers.scale_parts({"predicter": 10.0})
     params = {"encoder": jnp.ones(2), "predictor": jnp.ones(2)}
-    with pytest.raises(ValueError, match="'predicter', which is not .*encoder, predictor"):
+    with pytest.raises(ValueError, match="unknown network 'predicter' .*encoder, predictor"):
         optimizer.update(params, optimizer.init(params), params)

@@ -113,11 +113,11 @@ def _refused(words, kind="byol", **changes):
 
 
 def test_a_batch_size_that_does_not_divide_names_one_that_does():
-    _refused(r"batch_size \(18\) must divide evenly over 4 devices; try 16", batch_size=18)
+    _refused(r"batch_size \(18\) must split evenly into 4 devices; try 16", batch_size=18)
 
 
 def test_microbatches_count_in_the_division():
-    words = r"over 4 devices x 3 microbatches; try 12"
+    words = r"into 4 devices x 3 microbatches; try 12"
     _refused(words, batch_size=16, microbatches=3)
 
 
@@ -237,7 +237,10 @@ def test_a_config_without_a_checkpoint_binds_nothing(tmp_path):
         ({"views": {"first": {"area": (1.0, 0.2)}}}, "config.views.first: random crop: area"),
         ({"encoder": {"widths": (8, 0, 4)}}, "config.encoder: widths"),
         ({"projector": {"widths": ()}}, "config.projector: widths"),
-        ({"views": {"first": {"size": 0}}}, "config.views.first: size 0"),
+        (
+            {"views": {"first": {"size": 0}}},
+            "config.views.first: height and width must be 1 or more",
+        ),
     ],
 )
 def test_a_mistyped_value_leaves_no_workdir_behind(changes, words, tmp_path):

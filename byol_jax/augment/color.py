@@ -56,7 +56,7 @@ def _channels(image: jax.Array) -> list[jax.Array]:
 
 
 def _luma(image: jax.Array) -> jax.Array:
-    """Returns the gray image [H, W, 1]: the luma of RGB, or the mean of any other channels."""
+    """Returns the gray image [H, W, 1]: the luma of an RGB image, else the mean of all channels."""
     channels = _channels(image)
     weights = _LUMA if len(channels) == 3 else (1.0 / len(channels),) * len(channels)
     weighted = (weight * channel for weight, channel in zip(weights, channels, strict=True))

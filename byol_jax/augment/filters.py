@@ -15,7 +15,7 @@ _PAD_MODES = {"same": "constant", "edge": "edge", "reflect": "reflect"}
 
 
 def tenth_of(height: int) -> int:
-    """Returns the blur kernel size of BYOL and SimCLR: a tenth of the image height, made odd.
+    """Returns the blur kernel size of BYOL and SimCLR: a tenth of the image height, plus 1 if even.
 
     Args:
         height: Height of the image in pixels.

@@ -42,14 +42,14 @@ _KERNELS = {"bilinear": _Kernel(_triangle, 1), "bicubic": _Kernel(_keys_cubic, 2
 
 
 def _sample_positions(start, length, num_out, antialias):
-    """Returns the centers [num_out, 1] of evenly spaced samples, and the width of the kernel."""
+    """Returns the centers [num_out, 1] of evenly spaced samples, and the resize kernel's width."""
     step = length / num_out
     centers = start + (jnp.arange(num_out, dtype=jnp.float32)[:, None] + 0.5) * step
     return centers, jnp.maximum(step, 1.0) if antialias else 1.0
 
 
 def _sample_weights(pixels, start, length, *, num_out, method, antialias):
-    """Returns the weights [num_out, P] of P pixels in each of num_out samples."""
+    """Returns interpolation weights [num_out, P] from P input pixels to num_out output pixels."""
     centers, width = _sample_positions(start, length, num_out, antialias)
     pixels = pixels.astype(jnp.float32)
     weights = _KERNELS[method].weight((pixels + 0.5 - centers) / width)
@@ -70,7 +70,7 @@ def _resample_by_matrix(image, start, length, *, axis, num_out, method, antialia
 
 
 def _resample_by_taps(image, start, length, *, axis, num_out, method, antialias):
-    """Resizes a range of pixels along one axis, by gathering the few pixels of each sample."""
+    """Resizes a range of pixels along one axis; gathers the few pixels that each sample needs."""
     centers, width = _sample_positions(start, length, num_out, antialias)
     radius = _KERNELS[method].radius
     num_in = image.shape[axis]

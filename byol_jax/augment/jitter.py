@@ -1,4 +1,4 @@
-"""Color jitter: brightness, contrast, saturation and hue by random amounts in a random order."""
+"""Color jitter: random changes of brightness, contrast, saturation and hue, in random order."""
 
 import functools
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Presets of random views, as the authors of the papers draw them.
+"""Presets of random views, with the settings that the methods' authors use.
 
 InstDisc and MoCo resize with Pillow, which always antialiases if an image shrinks; TensorFlow's
 bicubic (BYOL, SimCLR) does not. TensorFlow scales the saturation in HSV space, and the contrast

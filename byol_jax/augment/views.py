@@ -1,4 +1,4 @@
-"""Random and evaluation views of an image, composed from flat settings as in a config file."""
+"""Random and evaluation views of an image, built from the settings that a config file contains."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -153,17 +153,17 @@ def _check(settings: Settings) -> None:
         suggestion = errors.near(name, _OPERATIONS)
         choices = ", ".join(_OPERATIONS)
         raise errors.UserError(
-            f"order names the unknown operation {name!r}{suggestion}; the operations are {choices}."
+            f"order contains an unknown operation, {name!r}{suggestion}; choose from {choices}."
         )
     if len(set(settings.order)) != len(settings.order):
         order = ", ".join(settings.order)
-        raise errors.UserError(f"order must name each operation at most once, not {order}.")
+        raise errors.UserError(f"order must not repeat an operation; it is {order}.")
     for name in ("area", "ratio", "blur_sigma"):
         value = tuple(getattr(settings, name))
         if len(value) != 2:
             raise errors.UserError(f"{name} {value} must be a pair of numbers.")
     if settings.size is not None and min(geometry.height_and_width(settings.size)) < 1:
-        raise errors.UserError(f"size {settings.size} must be 1 or more.")
+        raise errors.UserError(f"height and width must be 1 or more, but size is {settings.size}.")
     if (settings.mean is None) != (settings.std is None):
         raise errors.UserError("mean and std belong together; give both or neither.")
     if settings.dtype not in _DTYPES:
@@ -212,7 +212,7 @@ def pipeline(**settings: Any) -> Callable[[jax.Array, jax.Array], jax.Array]:
 def batched(
     view: Callable[[jax.Array, jax.Array], jax.Array],
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """Turns a view of one image into a view of a batch: a function views(keys, images).
+    """Turns a function of one image, view(key, image), into one of a batch, views(keys, images).
 
     The result equals that of jax.vmap(view). On a CPU, however, the images pass through the
     pipeline one after the other, which computes only the operations that their keys draw: a quarter
@@ -240,7 +240,7 @@ def batched(
 
 
 def _crop_center(image, size, proportion):
-    """Crops the largest central box with the aspect ratio of `size`, scaled by the proportion."""
+    """Crops the largest central box with the aspect ratio of `size`, shrunk by a factor."""
     height, width = image.shape[:2]
     scale = proportion * min(height / size[0], width / size[1])
     sides = (max(1, round(scale * size[0])), max(1, round(scale * size[1])))

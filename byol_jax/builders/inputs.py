@@ -22,7 +22,7 @@ MAX_WORKERS = 16
 
 
 class Inputs(NamedTuple):
-    """How one data set's images reach the train step.
+    """The settings that determine how the images of one data set reach the train step.
 
     Attributes:
         resident: True if the decoded data set is on the devices.
@@ -57,7 +57,7 @@ def open_split(section: Mapping[str, Any], split: str) -> data.Source:
 
 
 def open_evaluation(config: ConfigDict) -> tuple[data.Source, data.Source]:
-    """Opens the training split and the test split for evaluation.
+    """Opens the two splits for the evaluation: the training split and the test split.
 
     Args:
         config: The experiment's config. Fields of config.evaluate.data that are not None replace

@@ -15,7 +15,7 @@ from byol_jax.system import devices
 
 
 def outline(config: ConfigDict, num_examples: int | None = None) -> data.Source:
-    """Returns the metadata of the training split, even if its data set is not prepared.
+    """Returns the metadata of the training split, even if the data set is not on disk yet.
 
     Args:
         config: The experiment's config.

@@ -16,7 +16,7 @@ from byol_jax.config import sections
 
 
 class Encode(Protocol):
-    """A function that computes the features to evaluate."""
+    """A function that computes the features of images for the evaluation."""
 
     def __call__(
         self, params: dict[str, Any], stats: dict[str, Any], images: jax.Array
@@ -142,7 +142,7 @@ def _count_steps(config: ConfigDict, num_examples: int) -> tuple[int, int]:
 
 
 def _call(path: str, section: Mapping[str, Any], **supplied: Any) -> Any:
-    """Calls a section's factory with its arguments and with those `supplied` that it accepts."""
+    """Calls the factory of a config section with the section's fields and further arguments."""
     kind = sections.KINDS[path]
     arguments = {"name": kind.name, **section}
     factory = kind.factories[arguments.pop("name")]
@@ -178,7 +178,7 @@ def _network(config: ConfigDict, path: str, **supplied: Any) -> networks.Network
 
 
 def _with_views(config: ConfigDict, path: str) -> dict[str, Any]:
-    """Returns a section and the related settings that may cause its errors, for error messages."""
+    """Formats a config section and related settings, for the message of an error that it caused."""
     sizes = {name: view.get("size", "its own") for name, view in config.views.items()}
     return {**config[path], "batch_norm": dict(config.batch_norm), "views' sizes": sizes}
 
@@ -258,7 +258,7 @@ def _optimizer(path: str, section: ConfigDict, **supplied: Any) -> optax.Gradien
 
 
 def _mask(section: ConfigDict) -> Callable[[Any], Any]:
-    """Returns the optimizer's mask: the one in its section, or else the default of its factory."""
+    """Returns the optimizer's mask: that of the config, or else the optimizer's default."""
     if "mask" in section:
         return optimizers.MASKS[section.mask]
     parameters = inspect.signature(optimizers.OPTIMIZERS[section.name]).parameters
@@ -271,7 +271,7 @@ def _encode(
     method: methods.Method,
     evaluation_view: Callable[[jax.Array], jax.Array],
 ) -> Encode:
-    """Builds the function that computes the features to evaluate."""
+    """Builds the function that computes the features of images for the evaluation."""
     on = config.evaluate.on
     chains = {"features": {"encoder": nets["encoder"]}}
     if "projector" in nets:

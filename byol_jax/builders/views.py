@@ -1,4 +1,4 @@
-"""Builds the views of a config: functions that run on the devices, and crops cut on the host."""
+"""Builds the views of a config: functions on the devices, and settings for crops on the host."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -120,7 +120,7 @@ def host_crops(config: ConfigDict, dtype: np.dtype, num_channels: int) -> data.C
 
 
 def check_channels(config: ConfigDict, channels: int) -> None:
-    """Checks the views against the number of image channels.
+    """Checks that the settings of the views suit the number of image channels.
 
     Args:
         config: The experiment's config.
@@ -211,7 +211,7 @@ def tuning_view(config: ConfigDict) -> Callable[[jax.Array, jax.Array], jax.Arra
 def crops(
     evaluation: Mapping[str, Any], **settings: Any
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """Builds random crops and flips with the size and normalization of an evaluation view.
+    """Builds a view with random crops and flips, sized and normalized like an evaluation view.
 
     Args:
         evaluation: Arguments of augment.evaluation_view.

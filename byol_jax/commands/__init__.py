@@ -21,6 +21,6 @@ COMMANDS = {  # name -> what the command does, in the order in which a project u
     "import": "convert weights from another project into an encoder file",
     "unpickle": "extract the arrays of a pickled checkpoint without executing the pickle",
     "bench": "measure speed and memory use on this machine",
-    "plan": "compile the train step for TPUs, without a TPU, and print its memory and time",
+    "plan": "compile the train step for TPUs, without a TPU, and estimate its memory and time",
 }
 MODULES = {"import": "import_weights"}  # commands whose module has another name

@@ -130,7 +130,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"byol_jax: {message}{end}\nSee {self.prog} --help\n")
 
     def _refuse(self, word: str) -> NoReturn:
-        """Reports an argument that the command does not have, and suggests the nearest flag."""
+        """Reports an argument that the command does not accept, and suggests the nearest flag."""
         flags = [flag for action in self._actions for flag in action.option_strings]
         flag = word.partition("=")[0]
         if not flag.startswith("-"):
@@ -152,7 +152,7 @@ def _config_fields() -> Iterable[str]:
 
 
 def _suggest_flag(word: str, flags: Sequence[str]) -> str:
-    """Returns the end of an unknown-flag error, which suggests the nearest flag."""
+    """Returns a text that suggests the nearest flag, to be appended to an unknown-flag error."""
     flag = "--config" if word.endswith(".py") else "--workdir"
     if flag in flags:
         return f"; did you mean {flag}={errors.one_line(word)}?"
@@ -235,7 +235,7 @@ def load_config(flags: argparse.Namespace) -> ConfigDict:
 
 
 def escape_unprintable() -> None:
-    """Makes print() escape characters that cannot be encoded; file names may contain them."""
+    """Makes print() replace characters that the terminal cannot show, such as in file names."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 

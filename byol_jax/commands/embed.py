@@ -158,7 +158,7 @@ def _compute(
     save: Callable[[int, Rows], None],
     progress: Progress,
 ) -> Rows:
-    """Computes the features of the parts that are not yet in `done`; returns those of all parts."""
+    """Computes the features of all parts; reads those in `done` instead of computing them again."""
     missing = [number for number in range(len(parts)) if number not in done]
     total = sum(map(len, parts))
     count = sum(len(parts[number]) for number in done)
@@ -190,7 +190,7 @@ def _embed_part(encoder, names, futures) -> Rows:
 
 
 def _fingerprint(encoder: encoders.Encoder, source: Path, names: Sequence[str]) -> str:
-    """Returns a fingerprint of the images and the encoder, which changes if any of them changes."""
+    """Returns a fingerprint that changes if the encoder or any of the images changes."""
     digest = hashlib.blake2b(digest_size=16)
     leaves = jax.tree.leaves((encoder.params, encoder.stats))
     buffers: list[Any] = [np.ascontiguousarray(leaf) for leaf in leaves]

@@ -27,7 +27,7 @@ def add_arguments(parser: arguments.Parser) -> None:
     parser.add_argument(
         "--encoder",
         metavar="FILE",
-        help="encoder file to write again, for example in another layout",
+        help="existing encoder file to export again, for example in another layout",
     )
     parser.add_argument(
         "--out",
@@ -113,7 +113,7 @@ def export(
     out = paths.local(out)
     if out.suffix in _OTHER_FORMATS:
         raise errors.UserError(
-            f"--out={out}: export writes the format safetensors; give a name that ends in "
+            f"--out={out}: export writes safetensors files; give a name that ends in "
             ".safetensors, or a folder."
         )
     out = out if out.suffix == ".safetensors" else out / "model.safetensors"
@@ -131,7 +131,7 @@ def export(
 
 
 def results_of(folder: str | Path, step: int) -> dict[str, list[dict[str, Any]]]:
-    """Reads the evaluation results of a run if they include a certain checkpoint.
+    """Reads the evaluation results of a run if they cover the given checkpoint.
 
     Args:
         folder: The workdir of the run.

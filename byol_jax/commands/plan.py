@@ -1,4 +1,4 @@
-"""The command `plan`: compile the train step for TPUs and print its memory and time."""
+"""The command `plan`: compile the train step for TPUs, and estimate its memory and time."""
 
 import argparse
 

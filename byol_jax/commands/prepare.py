@@ -15,7 +15,7 @@ def add_arguments(parser: arguments.Parser) -> None:
         "--source",
         metavar="FOLDER",
         help="folder of images, of MNIST's IDX files, or of TFRecord files that TFDS wrote; images "
-        "in its subfolders train and test (or val) form these splits",
+        "in subfolders named train and test (or val) form splits of these names",
     )
     parser.add_argument(
         "--out", metavar="FOLDER", help="folder in which to write the data set; it must not exist"

@@ -49,7 +49,7 @@ def add_arguments(parser: arguments.Parser) -> None:
 
 
 def run(flags: argparse.Namespace) -> int:
-    """Trains an encoder; returns hosts.PREEMPTED if the run was asked to stop and did so."""
+    """Trains an encoder; returns hosts.PREEMPTED if the run stopped because it was asked to."""
     xla.keep_compiled()
     is_placed = (flags.coordinator, flags.num_processes, flags.process_id) != (None, None, None)
     cluster = None

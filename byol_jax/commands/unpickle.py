@@ -17,7 +17,7 @@ def add_arguments(parser: arguments.Parser) -> None:
         "never executed",
     )
     parser.add_argument(
-        "--out", metavar="FILE.npz", help="file to write; the command import accepts it"
+        "--out", metavar="FILE.npz", help="file to write, which the command import can read"
     )
     parser.require("source", "out")
 

@@ -1,4 +1,4 @@
-"""Base configs per data set; the files in configs/ start from them and change some fields."""
+"""One base config per data set; the files in configs/ start from these and change some fields."""
 
 from ml_collections import ConfigDict
 
@@ -88,7 +88,7 @@ def small_grey() -> ConfigDict:
 
 
 def collapse() -> ConfigDict:
-    """Creates the base config of the collapse study: BYOL on the data set inside the package.
+    """Creates the base config of the collapse study: BYOL on the images that the package contains.
 
     Each config in configs/collapse changes one part of BYOL (Grill et al. 2020, table 5) and keeps
     the learning rates.

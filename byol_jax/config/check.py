@@ -142,7 +142,7 @@ def check_evaluation(config: ConfigDict) -> None:
 def _check_closed(
     path: str, section: Mapping[str, Any], config: ConfigDict, complete: bool
 ) -> None:
-    """Checks the fields and types of a section whose fields are exactly those of default()."""
+    """Checks that a section has the same fields as in default(), with the right types."""
     prefix = f"{path}." if path else ""
     types_by_name = sections.accepted(path, config)
     if complete:
@@ -177,7 +177,7 @@ def _check_names(path: str, section: Mapping[str, Any], choices: Mapping[str, An
 
 
 def _check_section(path: str, config: ConfigDict) -> None:
-    """Checks a section that selects a factory: its name and the factory's arguments."""
+    """Checks a config section that selects a factory: the name and the arguments of the factory."""
     section = sections.value_at(config, path) or {}
     name = sections.name_of(path, section)
     label = f"{name} norm" if path == "batch_norm" else name
@@ -195,7 +195,7 @@ def _check_arguments(
 
 
 def _check_range(path: str, argument: str, value: Any) -> None:
-    """Checks the range of an argument that has the same meaning in every section."""
+    """Checks the range of a factory's argument, such as a temperature, which must be above 0."""
     if argument not in _RANGES or not sections.fits(value, float):
         return
     range_text, contains = _RANGES[argument]
@@ -226,7 +226,7 @@ def _check_choices(config: ConfigDict) -> None:
 
 
 def _check_predictor(config: ConfigDict) -> None:
-    """Checks that the method takes a predictor, and that predictor and projector widths match."""
+    """Checks that the method accepts a predictor, and that its last width is the projector's."""
     if not config.get("predictor"):
         return
     method = config.method.name

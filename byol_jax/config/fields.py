@@ -102,7 +102,7 @@ FIELDS = {
     "predictor": Field(
         dict,
         ABSENT,
-        "MLP on the projections that predicts the target's projections, for methods that take one. "
+        "MLP that predicts the target's projections, for methods with a predictor. "
         "Fields are arguments of networks.mlp.",
     ),
     "predictor.batch_norm": Field(

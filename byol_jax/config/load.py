@@ -88,7 +88,7 @@ def _near(path: str) -> str:
 
 
 def _describe(error: Exception, file: Path) -> str:
-    """Describes an exception in a config file, with the file's line."""
+    """Describes an exception that a config file raised, with the line where it occurred."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == file]
     line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
     line = frames[-1].lineno if frames else line

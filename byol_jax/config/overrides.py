@@ -41,7 +41,10 @@ def apply(config: ConfigDict, overrides: Sequence[tuple[str, str]]) -> list[str]
 
 
 def _rank(override: tuple[str, str]) -> int:
-    """Sorts overrides: sections before single fields, factory names before their arguments."""
+    """Returns the sort key of an override; fields must be set in the order of their keys.
+
+    Whole sections come first, then the names of factories, then other fields.
+    """
     path, text = override
     if isinstance(_literal(text), dict):
         return 0
@@ -158,7 +161,7 @@ def _check_view(config: ConfigDict, path: str, view: str) -> None:
 
 
 def _suggest_section(config: ConfigDict, field: str) -> str:
-    """Formats a hint that names another section with a given field; "" if there is none."""
+    """Formats a hint that another config section has a field of this name; "" if none has."""
     present = [path for path in (*sections.KINDS, "data") if config.get(path)]
     owners = [path for path in present if field in sections.accepted(path, config)]
     return f" (did you mean --config.{owners[0]}.{field}?)" if owners else ""

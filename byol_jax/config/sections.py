@@ -173,7 +173,7 @@ def missing(path: str, config: Mapping[str, Any]) -> list[str]:
 
 
 def takes(path: str, config: Mapping[str, Any], argument: str) -> bool:
-    """Checks whether the factory that a config section selects has an argument.
+    """Checks whether the factory that a config section selects accepts the given argument.
 
     Args:
         path: Dotted name of a section in KINDS.
@@ -188,7 +188,7 @@ def takes(path: str, config: Mapping[str, Any], argument: str) -> bool:
 
 
 def _types(section: ConfigDict, path: str) -> dict[str, Any]:
-    """Returns the type of each field in a section of default(); a default of None is also valid."""
+    """Returns the type of each field in a section; if the default is None, None is valid too."""
     types_by_name: dict[str, Any] = {}
     if path == "":
         types_by_name = dict.fromkeys(OPTIONAL, Mapping[str, Any])
@@ -228,7 +228,7 @@ def value_at(config: Mapping[str, Any], path: str) -> Any:
 
 
 def check_argument(section: str, name: str, argument: str, choices: Iterable[str]) -> None:
-    """Checks that the factory of a config section takes an argument.
+    """Raises an error if the factory of a config section does not accept the given argument.
 
     Args:
         section: Dotted name of the section that contains the argument.
@@ -338,7 +338,7 @@ def _is_callable(kind: Any) -> bool:
 
 
 def _type_text(kind: Any) -> str:
-    """Describes a type annotation in an error message."""
+    """Returns a description of a type annotation, for use in an error message."""
     origin = typing.get_origin(kind)
     arguments = typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):

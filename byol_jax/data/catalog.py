@@ -44,8 +44,8 @@ def records(name: str, split: str, *, data_dir: str | None) -> tuple[Any, Any]:
         names = ", ".join(splits)
         raise errors.UserError(
             f"the data set {name!r} has no split {split!r}; it has {names}. Change "
-            "data.train_split or data.test_split ('train[90%:]' is a part of a split), or skip the "
-            "evaluation with evaluate.protocols=()."
+            "data.train_split or data.test_split; a part of a split is also valid, such as "
+            "'train[90%:]'. To skip the evaluation, set evaluate.protocols=()."
         )
     is_encoded = isinstance(builder.info.features["image"], tfds.features.Image)
     decoders = {"image": tfds.decode.SkipDecoding()} if is_encoded else None
@@ -53,7 +53,7 @@ def records(name: str, split: str, *, data_dir: str | None) -> tuple[Any, Any]:
 
 
 def known(name: str, split: str, *, data_dir: str | None) -> tuple[int | None, Any]:
-    """Returns what is known about a split without preparing its data set.
+    """Returns the metadata of a split without preparing its data set.
 
     Args:
         name: Name or folder of the data set; see open_source.
@@ -76,7 +76,7 @@ def known(name: str, split: str, *, data_dir: str | None) -> tuple[int | None, A
 
 
 def is_prepared(folder: Path | epath.Path) -> bool:
-    """Checks whether TFDS or `prepare` wrote a folder.
+    """Checks whether a folder was written by TFDS or `prepare`.
 
     Args:
         folder: The folder.
@@ -140,7 +140,7 @@ def _refuse_tfrecord(folder):
 
 
 def _prepare(builder) -> None:
-    """Downloads and prepares a TFDS data set; errors say what to do."""
+    """Downloads and prepares a TFDS data set; if that fails, the error says what to do."""
     print(f"{builder.name} is not yet in {builder.data_dir}; TFDS downloads and prepares it.")
     try:
         builder.download_and_prepare()
@@ -149,8 +149,8 @@ def _prepare(builder) -> None:
         raise errors.missing_extra("tfds", purpose) from error
     except AssertionError as error:  # TFDS's error for archives that must be downloaded by hand
         raise FileNotFoundError(
-            f"TFDS cannot download {builder.name!r} itself: {error} Then run the same command "
-            "again with the same data.data_dir."
+            f"TFDS cannot download {builder.name!r} automatically. {error} Afterwards, run the "
+            "same command again with the same data.data_dir."
         ) from error
     except (OSError, tfds.download.DownloadError) as error:
         command = (
@@ -159,6 +159,6 @@ def _prepare(builder) -> None:
         )
         raise OSError(
             f"TFDS could not download {builder.name!r}: {error}. On a machine with network access, "
-            f'run `python -c "import tensorflow_datasets as tfds; {command}"`. Then copy FOLDER to '
-            "this machine, and set data.data_dir to it."
+            f'run `python -c "import tensorflow_datasets as tfds; {command}"`. Then copy the '
+            "folder FOLDER to this machine, and set data.data_dir to its path."
         ) from error

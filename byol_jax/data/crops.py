@@ -31,7 +31,7 @@ Box = tuple[int, int, int, int]  # top, left, height, width in pixels
 
 
 class Crops(NamedTuple):
-    """The random crops to cut from every image.
+    """Settings of the random crops that are cut from every image.
 
     Attributes:
         boxes: For each view, the area, ratio and attempts of random_box.
@@ -154,7 +154,7 @@ def decode_crops(
 def draw(
     encoded: bytes, generator: np.random.Generator, crops: Crops, *, channels: int
 ) -> np.ndarray:
-    """Decodes an image and draws one random crop per view.
+    """Decodes an image once, and cuts one random crop from it for each view.
 
     Args:
         encoded: Contents of an image file.
@@ -195,7 +195,7 @@ def _header(encoded, channels):
 
 
 def _reduction(boxes, size):
-    """Returns the largest factor by which a JPEG may shrink; each box keeps enough pixels."""
+    """Returns the largest factor by which a JPEG can shrink while each box keeps enough pixels."""
     spare = min(min(box[2] / size[0], box[3] / size[1]) for box in boxes) / _SPARE
     return next((by for by in (8, 4, 2) if spare >= by), 1)
 
@@ -265,7 +265,7 @@ def _interpolate(part, size, method):
 
 
 def _weights(length, samples, method):
-    """Returns interpolation weights [samples, length], without widening the kernel."""
+    """Returns the weights [samples, length] of an interpolation without antialiasing."""
     centers = (np.arange(samples, dtype=np.float32)[:, None] + 0.5) * (length / samples)
     x = np.abs(np.arange(length, dtype=np.float32) + 0.5 - centers)
     if method == "bilinear":

@@ -1,4 +1,4 @@
-"""Decodes, resizes and encodes images with Pillow; other decoders give other pixels."""
+"""Decodes, resizes and encodes images with Pillow; other decoders give different pixel values."""
 
 import io
 import zlib
@@ -73,7 +73,7 @@ def shrink(image: np.ndarray, max_side: int | None) -> np.ndarray:
 
 
 def _by_plane(image, change):
-    """Applies a function of Pillow images to an array, channel by channel if Pillow needs it."""
+    """Applies a function of a Pillow image to an array, by channel if Pillow requires that."""
     if image.dtype == np.uint8 and image.shape[-1] in PLAIN_MODES.values():
         changed = np.asarray(
             change(Image.fromarray(image.squeeze(-1) if is_grey(image) else image))
@@ -111,7 +111,7 @@ class Picture(NamedTuple):
 
 
 def read(encoded: bytes) -> Picture:
-    """Reads an image file, its first frame or page, and turns the image upright by its EXIF data.
+    """Reads the first frame or page of an image file, and turns it upright by its EXIF data.
 
     Transparent pixels become white, and palettes and CMYK become RGB. Gray images and TIFF files
     keep 16 bits, and TIFF files keep any number of channels. Pillow reads 16-bit color of other
@@ -155,10 +155,12 @@ def _channels_last(picture):
     if picture.mode == "I":  # a PPM of 16 bits
         array = np.asarray(picture)
         if array.min() < 0 or array.max() > 65535:
-            raise errors.UserError("32-bit values have no defined range; store 8 or 16 bits")
+            raise errors.UserError(
+                "32-bit values have no defined range; store integers of 8 or 16 bits"
+            )
         return array.astype(np.uint16)[..., None]
     if picture.mode == "F":
-        raise errors.UserError("float values have no defined range; store 8 or 16 bits")
+        raise errors.UserError("float values have no defined range; store integers of 8 or 16 bits")
     if picture.mode.startswith("I;16"):
         return np.asarray(picture).astype(np.uint16)[..., None]
     array = np.asarray(picture.convert("L" if grey else "RGB"))

@@ -1,4 +1,4 @@
-"""Reads image files exactly as `prepare` stores them in a data set."""
+"""Reads image files, and processes them exactly as `prepare` does when it writes a data set."""
 
 import concurrent.futures
 import os
@@ -33,8 +33,8 @@ def find(source: str | Path) -> tuple[list[str], dict[str, str]]:
         raise FileNotFoundError(f"{source} is not a folder; set --images to a folder of images.")
     names, skipped = files.below(source)
     if not names:
-        suffixes = ", ".join(files.SUFFIXES)
-        raise FileNotFoundError(f"{source} contains no images; their names end in {suffixes}.")
+        suffixes = ", *".join(files.SUFFIXES)
+        raise FileNotFoundError(f"{source} contains no image files (*{suffixes}).")
     return names, skipped
 
 

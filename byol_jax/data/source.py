@@ -72,7 +72,7 @@ class Source:
         return len(self._records)
 
     def __getstate__(self) -> dict:
-        """Returns the state for worker processes, without the decoded images."""
+        """Returns the state that is pickled for worker processes, without the decoded images."""
         return {name: value for name, value in self.__dict__.items() if name != "decoded"}
 
     def take(self, index: np.ndarray) -> dict[str, np.ndarray]:
@@ -195,7 +195,8 @@ class Source:
         if self.num_classes is None:
             raise errors.UserError(
                 f"the data set {self.name!r} has no labels; choose a self-supervised method and "
-                "evaluate.protocols=(), or prepare it from subfolders named after the classes."
+                "set evaluate.protocols=(), or prepare the data set from subfolders named after "
+                "the classes."
             )
         return self.num_classes
 
@@ -207,8 +208,8 @@ class Source:
         """
         if self.sizes_differ and not self.has_size:
             raise errors.UserError(
-                f"the images of the data set {self.name!r} differ in size; set data.image_size to "
-                "the length in pixels to which their shorter side is resized."
+                f"the images of the data set {self.name!r} differ in size; set data.image_size. "
+                "The shorter side of every image is then resized to this number of pixels."
             )
 
 
@@ -226,7 +227,7 @@ class _Sliced:
 
 
 class Reader(NamedTuple):
-    """The function with which `batches` reads the examples of a step from a source.
+    """A function that reads the examples of one step from a source, for `batches`.
 
     Attributes:
         source: The source.

@@ -28,7 +28,7 @@ def is_tiff(encoded: bytes) -> bool:
 
 
 def read(encoded: bytes) -> tuple[np.ndarray, np.ndarray | None] | None:
-    """Reads the first image of a TIFF file, unless Pillow can read it.
+    """Reads the first image of a TIFF file; returns None for files that Pillow can read instead.
 
     Pages are channels if the file declares that they form one array. If no axis is declared as the
     channel axis, the shortest axis is used.
@@ -61,7 +61,9 @@ def read(encoded: bytes) -> tuple[np.ndarray, np.ndarray | None] | None:
             raise Image.DecompressionBombError
         part = series if stacked else page
         if part.dtype not in (np.uint8, np.uint16):
-            raise errors.UserError(f"{part.dtype} values have no defined range; store 8 or 16 bits")
+            raise errors.UserError(
+                f"{part.dtype} values have no defined range; store integers of 8 or 16 bits"
+            )
         pixels = _channels_last(part.asarray(), part.axes)
     if not any(alphas):
         return pixels, None

@@ -1,4 +1,4 @@
-"""Trained encoders: the file format, the function from images to features, and conversion.
+"""Trained encoders: their files, the function from images to features, and foreign weights.
 
 `load` reads an encoder file. `foreign` converts weights that other projects trained.
 """

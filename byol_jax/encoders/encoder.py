@@ -91,7 +91,7 @@ class Encoder:
         return np.concatenate([np.zeros((0, self.num_features), np.float32), *batches])
 
     def _batch(self, images, size):
-        """Returns the features of at most `size` images."""
+        """Returns the features of one batch, which has at most `size` images."""
         images = np.asarray(images)
         missing = size - len(images)
         if missing:
@@ -140,14 +140,14 @@ def load(path: str | Path) -> Encoder:
 
 
 def _build_network(info: EncoderInfo, *, num_arrays: int) -> networks.Network:
-    """Builds the network in float32; num_arrays limits the number of blocks."""
+    """Builds the network in float32; raises UserError if the file has too few arrays for it."""
     arguments: dict[str, Any] = dict(info.encoder)
     factory = networks.ENCODERS.get(arguments.pop("name"))
     stages = np.ravel(arguments.get("stages", ()))
     if factory is None or info.norm not in networks.NORMS or np.sum(stages) > num_arrays:
         raise errors.UserError(
-            f"cannot build the encoder {info.encoder} with {info.norm} norm: one of the names "
-            "is unknown, or the file has too few arrays for the stages."
+            f"cannot build the encoder {info.encoder} with {info.norm} norm: the encoder's or "
+            "the norm's name is unknown, or the file has fewer arrays than the network."
         )
     try:
         arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()}
@@ -158,7 +158,7 @@ def _build_network(info: EncoderInfo, *, num_arrays: int) -> networks.Network:
 
 
 def _average_patches(encoder, patches) -> networks.Network:
-    """Returns a network whose features [B, F] are the mean over the patches of an image."""
+    """Returns a network that averages the features [B, F] of all patches of an image."""
     patchwise = networks.patchwise(encoder, **patches)
 
     def apply(params, stats, x, *, train):
@@ -169,12 +169,12 @@ def _average_patches(encoder, patches) -> networks.Network:
 
 
 def _build_view(info: EncoderInfo) -> Callable[[jax.Array], jax.Array]:
-    """Returns the preprocessing, from images [B, H, W, C] to float32 [B, h, w, C]."""
+    """Returns the preprocessing function, from images [B, H, W, C] to float32 [B, h, w, C]."""
     try:
         return jax.vmap(augment.evaluation_view(**info.view))
     except TypeError as error:
         raise errors.UserError(
-            f"cannot build the preprocessing of the encoder, view {info.view}: {error}."
+            f"cannot build the encoder's preprocessing from its settings {info.view}: {error}."
         ) from error
 
 

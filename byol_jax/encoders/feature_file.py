@@ -32,7 +32,7 @@ class Rows(NamedTuple):
 
 
 class Parts:
-    """Stored parts of a long computation of features, which can resume after an interruption.
+    """The stored parts of a feature computation, from which it can resume after an interruption.
 
     The parts are files in a hidden folder next to the output file.
 
@@ -82,7 +82,7 @@ class Parts:
             np.savez(file, **_named_arrays(rows))
 
     def remove(self) -> None:
-        """Deletes the stored parts of the computation once the output file is written."""
+        """Deletes the stored parts of the computation; call it after the output file is written."""
         shutil.rmtree(self._folder)
 
     def _file(self, number):
@@ -108,7 +108,7 @@ def join(parts: Sequence[Rows], num_features: int) -> Rows:
 
 
 def check(out: str | Path) -> Path:
-    """Checks the suffix of an output file for features.
+    """Checks the name of an output file for features: its suffix must be .npz or .parquet.
 
     Args:
         out: The output file; it may start with "~" for the home directory.
@@ -157,7 +157,7 @@ def _named_arrays(rows: Rows) -> dict[str, Any]:
 
 
 def _text_array(texts: list[str]) -> np.ndarray:
-    """Returns an array of characters, which numpy saves without pickle."""
+    """Converts strings to a fixed-width numpy array, which numpy can save without pickle."""
     # numpy makes an empty list an array of floats unless the dtype is given.
     return np.array(texts, dtype=None if texts else "<U1")
 
@@ -182,5 +182,5 @@ def _write_parquet(file, rows, info) -> None:
 
 
 def _to_utf8(path) -> str:
-    """Escapes the bytes of a file name that are not UTF-8, the only encoding of parquet."""
+    """Escapes the bytes of a file name that are not UTF-8, since parquet stores only UTF-8."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -80,7 +80,7 @@ def write(
 
 
 def read(path: str | Path) -> tuple[Any, Any, EncoderInfo]:
-    """Reads a trained encoder from a file in either layout, without running code from the file.
+    """Reads a trained encoder from a file in the layout flax or torchvision; runs no code from it.
 
     Args:
         path: The encoder file.
@@ -138,29 +138,29 @@ def _named_arrays(params, stats, info: EncoderInfo, layout: str) -> dict[str, np
 
 
 def _check_torchvision(info: EncoderInfo) -> None:
-    """Raises UserError if torchvision's ResNet would compute other features from these arrays."""
+    """Raises UserError if torchvision's ResNet would compute different features than ours."""
     padding = info.encoder.get("padding", "torch")
     stem = info.encoder.get("stem", "imagenet")
     if padding == "same" or (padding == "fixed" and stem == "imagenet"):
         raise errors.UserError(
             f"this encoder was trained with padding {padding!r}, but torchvision's ResNet pads "
-            "symmetrically and would compute other features in layers with stride 2. Export the "
-            "layout 'flax', or train with encoder.padding='torch'."
+            "symmetrically and would compute different features in layers with stride 2. Export "
+            "the encoder in the layout 'flax', or train with encoder.padding='torch'."
         )
     if info.norm != "batch":
         raise errors.UserError(
             f"this encoder uses {info.norm} norm, but torchvision's ResNet uses batch norm; "
-            "export the layout 'flax'."
+            "export the encoder in the layout 'flax'."
         )
     if info.patches is not None:
         raise errors.UserError(
             "this encoder was trained on patches, but torchvision's ResNet takes whole images; "
-            "export the layout 'flax'."
+            "export the encoder in the layout 'flax'."
         )
 
 
 def _metadata(info: EncoderInfo, layout: str) -> dict[str, str]:
-    """Returns fields that other programs can read, and the whole description as JSON."""
+    """Returns the metadata of a file: the description as JSON, and fields for other programs."""
     summary = {
         "format": _FORMAT,
         "version": _VERSION,
@@ -208,7 +208,8 @@ def _parse_metadata(path: Path, metadata: Mapping[str, str]) -> tuple[EncoderInf
         raise errors.UserError(
             f"the metadata of {path} describes an invalid encoder: encoder {info.encoder}, "
             f"image_shape {info.image_shape}, dtype {info.dtype!r}, view size {view_size}. An "
-            f"encoder needs a name, sides of 1 to {_MAX_SIDE} pixels, and dtype uint8 or uint16."
+            f"encoder needs a name, image sides of 1 to {_MAX_SIDE} pixels, and the image dtype "
+            "uint8 or uint16."
         )
     return info, layout
 
@@ -218,5 +219,5 @@ def _unflatten(path, arrays) -> dict[str, Any]:
         return traverse_util.unflatten_dict(arrays, sep="/")
     except (TypeError, IndexError, AttributeError) as error:
         raise errors.UserError(
-            f"the array names in {path} conflict: one array is nested below another array."
+            f"the array names in {path} conflict: one name is a prefix of another, as in a and a/b."
         ) from error

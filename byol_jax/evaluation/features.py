@@ -149,7 +149,7 @@ def order(rng: np.random.Generator, rows: np.ndarray, epochs: int, batch_size: i
 
 
 def standardize(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Standardizes training and test features with the mean and deviation of the training features.
+    """Standardizes features by the mean and the standard deviation of the training features.
 
     The results are divided by sqrt(F), so that rows have a length of about 1 for any F. A feature
     that is constant on the training split becomes 0.

@@ -228,7 +228,7 @@ class _Result(NamedTuple):
 
 
 class _Search(NamedTuple):
-    """A search for a learning rate, followed by the training and test of the final model."""
+    """A search for a learning rate, and the training and testing of the final model."""
 
     tuner: tuning.Tuner
     train: Images
@@ -323,7 +323,7 @@ class _Search(NamedTuple):
         return correct
 
     def settings(self, epochs: int, num_train: int) -> dict[str, Any]:
-        """Returns the settings of the search in the form that a result row stores.
+        """Returns the settings of the search, to be stored in a result row.
 
         Args:
             epochs: Passes over the training examples.

@@ -107,7 +107,7 @@ def evaluate(
 
 
 def check(protocols: Sequence[str], options: Mapping[str, Any]) -> None:
-    """Checks that the selected protocols exist, and that only selected protocols have options.
+    """Checks the names of the selected protocols, and that options are given only for these.
 
     Args:
         protocols: Names of the protocols to run.

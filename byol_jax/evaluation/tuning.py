@@ -208,7 +208,7 @@ def _compute_logits(head, outputs):
 
 
 def _place(arrays: Sequence[np.ndarray]) -> tuple[jax.Array, ...]:
-    """Shards a batch across this process's devices, or uses one device if it does not divide."""
+    """Splits a batch evenly over this process's devices; if that is impossible, uses one device."""
     devices = jax.local_devices()
     if len(arrays[0]) % len(devices):
         return jax.device_put(tuple(arrays))

@@ -1,4 +1,4 @@
-"""Several processes as one run: connecting them, stopping them together, and detecting dead ones.
+"""Several processes that form one run: connecting and stopping them, and detecting dead ones.
 
 JAX's own service connects the processes. Before that, a roll call checks that all of them are
 present and agree on config and code, because JAX's service would end them without naming the cause.
@@ -94,7 +94,7 @@ def connect(place: Place, facts: Mapping[str, Any], *, timeout: int) -> None:
 
 
 def wait_for_all(name: str) -> None:
-    """Waits until all processes of a run have reached this call, at most one day.
+    """Waits, for at most one day, until all processes of a run have reached this call.
 
     Thus no process ends while another one still works. Returns at once if the run has a single
     process.
@@ -140,7 +140,7 @@ class Notice:
         self._is_requested = True
 
     def reached(self) -> bool:
-        """Returns True if the run must stop after the current step; all processes agree.
+        """Returns True if the run must stop after this step; all processes get the same answer.
 
         Every process must call it exactly once in each step.
         """
@@ -183,7 +183,7 @@ def exit_if_distributed(error: Exception) -> None:
 
 
 def _may_come_from_others(error) -> bool:
-    """Returns True if another process may have caused the error, which JAX then raised.
+    """Returns True if JAX may have raised this error because another process failed.
 
     The other processes do not notice any other error; they continue to wait for this process.
     """

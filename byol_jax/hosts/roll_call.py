@@ -1,4 +1,4 @@
-"""The roll call before JAX connects the processes of a run.
+"""Checks that all processes of a run are present and agree, before JAX connects them.
 
 Every process sends a report to process 0 and waits. Process 0 compares the reports and sends the
 same verdict to all, so that each process can name what is wrong.
@@ -23,7 +23,7 @@ _REFUSES = (
 
 
 class Place(NamedTuple):
-    """Where process 0 listens, how many processes a run has, and which one of them this is.
+    """The address of process 0, the number of processes in a run, and the ID of this process.
 
     Attributes:
         coordinator: Address HOST:PORT at which process 0 listens.
@@ -136,7 +136,7 @@ def _verdict(missing: str = "", different: str = "", twice: str = "") -> dict[st
 
 
 def _receive_report(server, seconds):
-    """Returns the next report and its connection, or None if there is no valid report in time."""
+    """Returns the next report and its connection, or None if no valid report arrives in time."""
     server.settimeout(seconds)
     try:
         connection, _ = server.accept()
@@ -201,7 +201,7 @@ def _read_message(connection) -> dict:
 
 
 def _missing_text(reports, count) -> str:
-    """Returns a text that names missing and connected processes; empty if no process is missing."""
+    """Formats an error message that names the missing processes; returns "" if none is missing."""
     missing = [number for number in range(count) if number not in reports]
     if not missing:
         return ""

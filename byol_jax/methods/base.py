@@ -45,9 +45,9 @@ class Forward(Protocol):
         Examples interact only through batch norm here.
 
         Args:
-            params: parameters of the networks.
-            stats: batch-norm statistics of the networks.
-            memory: see `Method`.
+            params: Parameters of the networks.
+            stats: Batch-norm statistics of the networks.
+            memory: See `Method`.
             views: V batches [B, h, w, C].
             key: PRNG key, the same on all devices; MoCo shuffles with it.
 
@@ -72,8 +72,8 @@ class Objective(Protocol):
         """Computes one loss per example, which may depend on the examples of all devices.
 
         Args:
-            outputs: the outputs of `Forward` for the whole batch of this device.
-            memory: see `Method`.
+            outputs: The outputs of `Forward` for the whole batch of this device.
+            memory: See `Method`.
             batch: `index` [B], the examples' numbers in the data set; `row` [B], their positions in
                 the global batch; `image`; and `label` [B] if the data set has labels.
             key: PRNG key, the same on all devices.
@@ -94,10 +94,10 @@ class Remember(Protocol):
         """Computes the next value of a method's memory.
 
         Args:
-            memory: the current memory.
-            params: the parameters after the optimizer step.
-            memory_inputs: the second result of `Objective`.
-            step: number of optimizer steps before this one, an int32 scalar.
+            memory: The current memory.
+            params: The parameters after the optimizer step.
+            memory_inputs: The second result of `Objective`.
+            step: Number of optimizer steps before this one, an int32 scalar.
 
         Returns:
             The next memory, of the same structure.
@@ -109,10 +109,10 @@ class Schedule(Protocol):
     """A function that computes a hyper-parameter, such as a decay, for each training step."""
 
     def __call__(self, step: Any) -> Any:
-        """Computes the hyper-parameter for a training step.
+        """Computes the value of a hyper-parameter for a training step.
 
         Args:
-            step: number of optimizer steps before this one, an integer or an int32 scalar.
+            step: Number of optimizer steps before this one, an integer or an int32 scalar.
 
         Returns:
             The value, a float or a float32 scalar.
@@ -126,22 +126,22 @@ class Method(NamedTuple):
     Three pytrees travel through training. `params` are updated by the optimizer. `stats` are the
     batch-norm statistics of every network, including target networks. params["encoder"] and
     stats["encoder"] are the backbone in every method; evaluation, embedding and export read only
-    these. `memory` holds what no gradient reaches (target parameters, a queue, a memory bank). It
-    is
-    replicated: whatever enters it has passed through pmean or all_gather.
+    these. `memory` holds state that no gradient reaches: target parameters, a queue, a memory bank.
+    It is equal on all devices, because everything that enters it passes through pmean or
+    all_gather.
 
     Attributes:
-        init: creates params, stats and memory.
-        forward: runs the networks.
-        objective: computes the losses.
-        remember: updates the memory.
+        init: Creates params, stats and memory.
+        forward: Runs the networks.
+        objective: Computes the losses.
+        remember: Updates the memory.
         coupled: False promises that no loss depends on another example of the batch, so that
             gradient accumulation needs one forward pass instead of two.
-        schedules: hyper-parameters that change during training, such as the target's decay, by
+        schedules: Hyper-parameters that change during training, such as the target's decay, by
             name; the log shows them.
-        capacity: number of rows in the method's queue; 0 without a queue.
+        capacity: Number of rows in the method's queue; 0 without a queue.
         needs_labels: True if the batch must contain `label`.
-        patches: arguments of networks.patchwise if the encoder sees patches of an image, whose
+        patches: Arguments of networks.patchwise if the encoder sees patches of an image, whose
             features evaluation averages; None if it sees whole images.
     """
 
@@ -240,7 +240,7 @@ def apply_views(
 
 
 def target_stats(kind: str, old: Any, own: Any, online: Any, *, decay: float) -> Any:
-    """Selects the next batch-norm statistics of a target network.
+    """Chooses which batch-norm statistics a target network uses next.
 
     Args:
         kind: "own" (papers and their code), "copied" or "averaged".

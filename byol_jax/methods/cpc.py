@@ -20,7 +20,7 @@ def cpc(
     offsets: tuple[int, ...] = (1, 2, 3, 4, 5),
     axis_name: str | None = None,
 ) -> base.Method:
-    """Creates CPC, which identifies a predicted patch among all patches of the batch.
+    """Creates CPC, which predicts a patch and must recognize it among all patches of the batch.
 
     The score of a patch is the inner product of its features and W times the context, with one
     matrix W per offset (equation 3 and section 3.3). The loss is the mean cross-entropy of an

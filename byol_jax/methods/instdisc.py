@@ -10,7 +10,7 @@ from byol_jax.methods import base
 
 
 class Memory(NamedTuple):
-    """The memory of instance discrimination.
+    """The memory of instance discrimination: the memory bank and the constant of its softmax.
 
     Attributes:
         bank: Memory bank [num_examples, D].
@@ -27,7 +27,7 @@ class Noise(Protocol):
     def __call__(
         self, key: jax.Array, rows: jax.Array, *, num_draws: int, num_examples: int
     ) -> jax.Array:
-        """Draws numbers of training examples for each example of a batch.
+        """Draws random indices of training examples for each example of a batch.
 
         Args:
             key: PRNG key, the same on all devices.
@@ -52,7 +52,7 @@ def instdisc(
     noise: Noise = randomness.uniform_indices,
     axis_name: str | None = None,
 ) -> base.Method:
-    """Creates instance discrimination, which identifies each training example among all others.
+    """Creates the method instance discrimination, which identifies each training example among all.
 
     A memory bank holds one feature vector per training example. The loss is losses.nce, or
     losses.instance_softmax for the exact softmax.

@@ -14,7 +14,7 @@ from byol_jax.methods import base
 
 
 class Memory(NamedTuple):
-    """The memory of MoCo.
+    """The memory of MoCo: the target network's parameters and the queue of negatives.
 
     Attributes:
         target: Parameters of the key encoder, a moving average.

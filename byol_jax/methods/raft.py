@@ -80,6 +80,6 @@ def raft(
 
 
 def _distance(predictions: jax.Array, targets: jax.Array) -> jax.Array:
-    """Returns the distance of predictions to targets of the same view, averaged over views, [B]."""
+    """Returns the mean distance from the predictions to the targets of the same views, [B]."""
     first, second = (losses.cosine_distance(predictions[:, v], targets[:, v]) for v in range(2))
     return (first + second) / 2.0

@@ -9,7 +9,7 @@ from byol_jax.methods import base
 def supervised(
     encoder: networks.Network, projector: networks.Network, *, axis_name: str | None = None
 ) -> base.Method:
-    """Creates supervised classification with the cross-entropy of labels.
+    """Creates supervised training of a classifier with the cross-entropy loss.
 
     Args:
         encoder: Backbone, images to features [B, F].

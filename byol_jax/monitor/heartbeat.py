@@ -1,4 +1,4 @@
-"""Periodic output that shows that a silent run is still alive."""
+"""Lines that a run prints while nothing else is printed, to show that it is still alive."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""The log of a training run: metrics to disk and to the screen, with alerts."""
+"""The log of a training run: writes metrics to disk and to the screen, and gives alerts."""
 
 import os
 import time
@@ -138,7 +138,7 @@ class _Pending(NamedTuple):
 
 
 class _Output:
-    """The metrics file and the screen output of the one process that is not silent."""
+    """The metrics file and the screen output, for the one process that writes them."""
 
     def __init__(self, workdir: Path, *, total_steps: int, start_step: int, tensorboard: bool):
         self.writer = Writer(workdir, start_step=start_step, tensorboard=tensorboard)

@@ -41,7 +41,7 @@ class Progress:
         self._bar.stop()
 
     def show(self, step: int, metrics: dict[str, float]) -> None:
-        """Moves the bar to a step, or prints a line if the output is not a terminal.
+        """Moves the progress bar to a step, or prints a line if the output is not a terminal.
 
         Args:
             step: Number of the step.

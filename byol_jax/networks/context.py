@@ -22,7 +22,7 @@ class RowContext(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        """Computes the context of every row of a grid.
+        """Computes a context vector for every position in a grid of patch features.
 
         Args:
             x: Features [B, G, G, F].

@@ -33,7 +33,7 @@ def convolve(
     feature_group_count: int = 1,
     dimension_numbers: jax.lax.ConvDimensionNumbers | None = None,
 ) -> jax.Array:
-    """Convolves images with a kernel, for the argument `conv_general_dilated` of flax's Conv.
+    """Convolves images with a kernel; flax's Conv takes it as the argument `conv_general_dilated`.
 
     Args:
         images: Images [B, H, W, C].
@@ -56,8 +56,8 @@ def convolve(
     if feature_group_count != 1 or (*lhs_dilation, *rhs_dilation) != (1, 1, 1, 1):
         dilations = (*lhs_dilation, *rhs_dilation)
         raise errors.UserError(
-            f"convolve supports neither dilations {dilations} nor groups ({feature_group_count}); "
-            "use jax.lax.conv_general_dilated instead."
+            f"convolve supports only dilations of 1 and one group, not dilations {dilations} and "
+            f"{feature_group_count} groups; use jax.lax.conv_general_dilated instead."
         )
     if isinstance(padding, str):
         sides = images.shape[1:3]
@@ -98,7 +98,7 @@ _convolve.defvjp(_forward, _backward)
 
 
 def _image_gradient(images, kernel, cotangent, *, strides, padding, precision):
-    """Computes the gradient with respect to the images, separately for each phase of the strides.
+    """Computes the gradient with respect to the images, once for each pixel offset in a stride.
 
     A phase consists of every stride-th row and column of the images. Its gradient is the
     convolution of the cotangent with the rotated kernel, restricted to the taps that reach the
@@ -132,7 +132,7 @@ def _image_gradient(images, kernel, cotangent, *, strides, padding, precision):
 
 
 def _kernel_gradient(images, kernel, cotangent, *, strides, padding, precision):
-    """Computes the gradient of the kernel, as a convolution that sums over the images."""
+    """Computes the gradient with respect to the kernel: a convolution that sums over images."""
     used = [
         length + (out - 1) * stride - low
         for length, out, stride, (low, _) in zip(
@@ -158,7 +158,7 @@ def _kernel_gradient(images, kernel, cotangent, *, strides, padding, precision):
 
 
 def _split(x, size):
-    """Splits [B, ...] into [parts, size, ...], padded with zeros, which do not change a sum."""
+    """Splits [B, ...] into [parts, size, ...]; pads with zeros, which do not change a sum."""
     missing = -len(x) % size
     if missing:
         x = jnp.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1))

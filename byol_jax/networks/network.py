@@ -111,7 +111,7 @@ def starting_from(network: Network, params: Any, stats: Any) -> Network:
 
 
 def _describe(trees) -> dict[str, str]:
-    """Returns the dtype and shape of each array in params and stats, by its path."""
+    """Returns a dict from the path of each array in params and stats to its dtype and shape."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(trees)
     return {
         jax.tree_util.keystr(path[1:], simple=True, separator="/"): f"{x.dtype} {list(x.shape)}"

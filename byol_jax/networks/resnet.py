@@ -1,4 +1,4 @@
-"""Residual networks, version 1 (He et al. 2015), in the variants of self-supervised papers.
+"""Residual networks, version 1 (He et al. 2015), in the variants of papers on self-supervision.
 
 A bottleneck block has its stride in the 3x3 convolution. The frameworks pad differently in layers
 of stride 2; weights that were trained with one padding are wrong with another.
@@ -212,7 +212,7 @@ def resnet(
     remat: str | None = None,
     dtype: str = "float32",
 ) -> network.Network:
-    """Creates a ResNet from images [B, H, W, C] to features [B, F], the mean over positions.
+    """Creates a ResNet that maps images [B, H, W, C] to features [B, F], averaged over positions.
 
     Args:
         stages: Number of blocks in each stage.
@@ -256,8 +256,8 @@ def resnet(
     scaled = tuple(int(channels * width) for channels in widths)
     if min((*scaled, int(stem_width * width))) < 1:
         raise errors.UserError(
-            f"widths {tuple(widths)} and stem_width {stem_width}, multiplied by width {width}, "
-            "must each be at least 1 channel."
+            f"widths {tuple(widths)} and stem_width {stem_width} have less than one channel after "
+            f"multiplication by width {width}; choose larger numbers."
         )
     module = ResNet(
         stages=tuple(stages),

@@ -1,4 +1,4 @@
-"""Converts weights between our ResNets and torchvision's, whose weight names timm and MoCo share.
+"""Converts weights between our ResNets and torchvision's; timm and MoCo use torchvision's names.
 
 torchvision stores a convolution's weight as [out, in, H, W] and counts blocks from 0. Its
 `layer1.0.conv1.weight` is our `stage1_block1/conv1/kernel`. See torchvision/models/resnet.py.
@@ -115,7 +115,7 @@ def architecture(params: Any, stats: Any | None = None) -> dict[str, Any]:
 
 
 def _check(params, stats, *, format_path: Callable[[Path], str]) -> dict[str, Any]:
-    """Infers the architecture and checks all arrays; an error names the wrong arrays."""
+    """Infers the architecture and checks all arrays; the error lists those that do not match."""
     arguments = _infer(params, format_path)
     expected = _shapes(arguments, params["stem_conv"]["kernel"].shape[2])
     actual = _leaf_shapes(params) | ({} if stats is None else _leaf_shapes(stats))
@@ -231,7 +231,7 @@ def _block_numbers(block: str) -> tuple[int, ...]:
 
 
 def _torchvision_layer(path: Path) -> str:
-    """Returns the name of a layer in torchvision."""
+    """Returns the name that torchvision gives to a layer of our ResNet."""
     if len(path) == 1:
         return {"stem_conv": "conv1", "stem_bn": "bn1"}[path[0]]
     stage, block = _block_numbers(path[0])
@@ -241,7 +241,7 @@ def _torchvision_layer(path: Path) -> str:
 
 
 def _torchvision_array(path: Path) -> str:
-    """Returns the name of an array in torchvision."""
+    """Returns the name that torchvision gives to an array of our ResNet."""
     leaf = {"kernel": "weight", "scale": "weight", **_STATS}.get(path[-1], path[-1])
     return f"{_torchvision_layer(path[:-1])}.{leaf}"
 

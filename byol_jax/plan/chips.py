@@ -1,4 +1,4 @@
-"""The limits of TPU chips, and device topologies to compile for."""
+"""The memory and the speed of TPU chips, and device topologies to compile for."""
 
 import importlib.util
 import os
@@ -11,7 +11,7 @@ from byol_jax import errors
 
 
 class Chip(NamedTuple):
-    """The limits of one TPU chip.
+    """The memory and the speed of one TPU chip.
 
     Attributes:
         flops: bfloat16 operations per second.
@@ -46,7 +46,7 @@ _ENVIRONMENT = {
 
 
 def devices(topology: str) -> tuple[Chip, list[Any]]:
-    """Returns the chip and the devices of a TPU topology.
+    """Returns the kind of chip and the devices of a TPU topology.
 
     Programs can be compiled for these devices but not run on them.
 
@@ -83,6 +83,6 @@ def devices(topology: str) -> tuple[Chip, list[Any]]:
 
 
 def _host_bounds(sides: str) -> list[int]:
-    """Returns the chips per host on each axis: 2 on the first two axes of even length, else 1."""
+    """Returns the number of chips per host along each axis of a topology."""
     lengths = [int(side) if side.isdigit() else 1 for side in sides.split("x")]
     return [2 if length % 2 == 0 else 1 for length in lengths[:2]] + [1]

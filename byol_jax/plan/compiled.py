@@ -79,7 +79,7 @@ def _memory(analysis: Any) -> dict[str, float]:
 
 
 def _requested_memory(message: str) -> dict[str, float] | None:
-    """Extracts from an out-of-memory error how many bytes the program needs; else returns None."""
+    """Returns the bytes that an out-of-memory error says a program needs; None for other errors."""
     if "RESOURCE_EXHAUSTED" not in message:
         return None
     patterns = {

@@ -114,7 +114,7 @@ def _executed_instructions(
 
 
 def _trip_count(condition: Computation) -> int:
-    """Returns the iterations of a loop `while i < constant` from i = 0; 1 for other loops."""
+    """Returns the number of iterations of `while i < constant` from i = 0; 1 for other loops."""
     (root,) = (i for i in condition.values() if i.is_root)
     limit = condition.get(root.operands[-1]) if root.operation == "compare" else None
     if limit is None or limit.operation != "constant" or "direction=LT" not in root.attributes:
@@ -125,7 +125,7 @@ def _trip_count(condition: Computation) -> int:
 def _fused_instructions(
     program: hlo.Program, computation: Computation, instruction: hlo.Instruction
 ) -> Iterator[tuple[Computation, hlo.Instruction]]:
-    """Yields the instructions inside a fusion, or a plain instruction, with their computations."""
+    """Yields an instruction and its computation; expands a fusion into its instructions."""
     if instruction.operation not in ("fusion", "async-start"):
         yield computation, instruction
         return

@@ -70,7 +70,7 @@ def _window(instruction: hlo.Instruction) -> str:
 def _count_products(
     input_size: int, output_size: int, kernel_size: int, options: Mapping[str, str]
 ) -> int:
-    """Counts the products along one axis of a convolution, without those that read padding."""
+    """Counts the multiplications along one axis of a convolution, except those with padding."""
     stride = int(options.get("stride", 1))
     padding = int(options.get("pad", "0_0").split("_")[0])
     input_dilation = int(options.get("lhs_dilate", 1))

@@ -7,7 +7,7 @@ from byol_jax.plan.costs import Costs
 
 
 class Roofline(NamedTuple):
-    """The minimum time of a step for each resource of a chip, in seconds.
+    """Lower bounds on the time of a step in seconds, one for each resource of a chip.
 
     Attributes:
         compute: Time for the arithmetic.
@@ -31,7 +31,7 @@ class Roofline(NamedTuple):
 
 
 def roofline(costs: Costs, chip: Chip) -> Roofline:
-    """Computes the minimum time of a step for each resource of a chip.
+    """Computes lower bounds on the time of a step, one for each resource of a chip.
 
     Args:
         costs: Costs of the step on one device.

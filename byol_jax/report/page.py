@@ -45,7 +45,7 @@ class Pictures(NamedTuple):
 
 
 class Map(NamedTuple):
-    """The map positions and nearest neighbors of N images, from the features of one run.
+    """The positions of N images in a two-dimensional map, and the nearest neighbors of each image.
 
     Attributes:
         pictures: Index of the images in the argument `pictures` of `write`.
@@ -151,7 +151,7 @@ def _run(run: Run) -> dict[str, Any]:
 
 
 def _pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Converts a dict to a list of [name, value] pairs, which keeps its order in JavaScript."""
+    """Converts a dict to a list of [name, value] pairs, so that JavaScript keeps the order."""
     return [(k, v if isinstance(v, str) else repr(v)) for k, v in values.items()]
 
 

@@ -70,7 +70,7 @@ def _open(config, image_size):
 
 
 def _draw_views(config, source, index, num_draws):
-    """Returns the columns of the grid: the draws of the first view, then those of the next view."""
+    """Returns the columns of the grid: all draws of the first view, then all of the second, etc."""
     reading = inputs.choose(config, source)
     make_views = jax.jit(views.make_views(config, cropped=reading.crops is not None))
     read = data.Reader(source, reading.crops, config.seed)

@@ -69,7 +69,7 @@ def shard(batch: dict) -> dict[str, jax.Array]:
 
 
 def check_batch_size(batch_size: int, microbatches: int, num_devices: int | None = None) -> None:
-    """Checks that a batch divides evenly over the devices and their microbatches.
+    """Checks that a batch splits evenly into devices, and each device's part into microbatches.
 
     Args:
         batch_size: Number of examples in the batch of all devices.
@@ -87,7 +87,7 @@ def check_batch_size(batch_size: int, microbatches: int, num_devices: int | None
             divisors += f" x {microbatches} microbatches"
         suggestion = max(batch_size // parts, 1) * parts
         raise errors.UserError(
-            f"batch_size ({batch_size}) must divide evenly over {divisors}; try {suggestion}.",
+            f"batch_size ({batch_size}) must split evenly into {divisors}; try {suggestion}.",
             section="batch_size",
             value=batch_size,
         )

@@ -1,4 +1,4 @@
-"""XLA settings that must be set before the first array: CPU reductions and a compilation cache."""
+"""XLA settings: CPU reductions and a compilation cache; set them before JAX creates an array."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ _FUSIONS = "LIBRARY_FUSION_TYPE_REDUCE"
 
 
 def prefer_fast_cpu() -> None:
-    """Makes XLA compute reductions on CPUs with its faster library, through XLA_FLAGS.
+    """Sets XLA_FLAGS so that XLA computes reductions on CPUs with its faster library, YNN.
 
     This shortens a ResNet step by a tenth. It has an effect only before JAX creates the first
     array. If XLA_FLAGS already sets the same flag, nothing changes.

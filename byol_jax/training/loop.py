@@ -1,4 +1,4 @@
-"""The training loop: takes the steps of a run, logs them and saves checkpoints."""
+"""The training loop: performs the steps of a run, logs them and saves checkpoints."""
 
 import json
 from typing import Any
@@ -94,7 +94,7 @@ def steps(
 
 
 def _place_examples(experiment: start.Experiment) -> list[Any]:
-    """Returns the extra argument of the train step: the data set in device memory, if resident."""
+    """Returns the data set, if it is in device memory, as an extra argument of the train step."""
     if not experiment.inputs.resident:
         return []
     return [devices.replicate(experiment.source.examples)]
@@ -191,7 +191,7 @@ class _Guard:
         raise NotFinite(
             f"{problem}. The state before this step and the indices of its images are in "
             f"{self._folder}. Lower schedule.learning_rate, lengthen its warm-up, or raise "
-            "most_skipped to skip such steps."
+            "most_skipped to allow more skipped steps."
         )
 
     def _save_evidence(self, done: int, batch: dict[str, Any], state: TrainState) -> None:

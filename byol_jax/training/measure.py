@@ -20,7 +20,7 @@ from byol_jax.training import start
 
 
 class Candidate(NamedTuple):
-    """A feature extractor to evaluate: a function of images, and the encoder that it uses.
+    """A feature extractor to evaluate, which computes features with an encoder or without one.
 
     Attributes:
         encode: Maps images [B, H, W, C] to features [B, F].
@@ -148,7 +148,7 @@ def measure_run(
 
 
 def candidate(experiment: start.Experiment, state: train_state.TrainState) -> Candidate:
-    """Creates an evaluation candidate from the encoder of a train state.
+    """Creates a feature extractor to evaluate, from the encoder of a train state.
 
     Args:
         experiment: The experiment.
@@ -267,7 +267,7 @@ def _write(folder: Path, rows, measures, classes) -> Path:
 
 
 def _write_labels(folder: Path, labels: np.ndarray, num_classes: int, options) -> list[Path]:
-    """Writes the indices of the examples on which "semi" trains, one file per fraction and seed."""
+    """Writes the indices of the training examples of the protocol "semi" to one file per run."""
     semi = options.get("semi", {})
     files = []
     for fraction in semi.get("fractions", finetune.FRACTIONS):

@@ -75,7 +75,7 @@ def _check_steps(steps) -> None:
     if jax.process_count() > 1 and tuple(steps) != ("last",):
         value = tuple(steps)
         raise errors.UserError(
-            f"evaluate.steps ({value}) must be ('last',) if several processes train; for other "
+            f"evaluate.steps ({value}) must be ('last',) in a run of several processes; for other "
             "steps, run `evaluate` on the workdir afterwards.",
             section="evaluate.steps",
             value=value,
@@ -83,7 +83,7 @@ def _check_steps(steps) -> None:
 
 
 def _open_splits(config: ConfigDict, source: data.Source) -> tuple[data.Source, data.Source] | None:
-    """Opens the splits for evaluation; returns None without protocols or without labels."""
+    """Opens the splits for evaluation; returns None if there are no protocols or no labels."""
     if not config.evaluate.protocols:
         return None
     if any(value is not None for value in config.evaluate.data.values()):

@@ -70,7 +70,7 @@ LINES = {
     _TRAIN + "--config.views.first.area=(1.0,0.2)": "config.views.first: random crop: area",
     _TRAIN + "--config.views.first.area=1": "config.views.first: area (1,) must be a pair",
     _TRAIN + "--config.views.first.order=crp,flip": "did you mean 'crop'",
-    _TRAIN + "--config.views.first.size=0": "config.views.first: size 0 must be 1 or more",
+    _TRAIN + "--config.views.first.size=0": "height and width must be 1 or more, but size is 0",
     _TRAIN
     + "--config.projector.widths=()": "config.projector: widths must be one or more integers",
     _TRAIN + "--config.evaluate.protocols=knn,liner": "did you mean 'linear'",

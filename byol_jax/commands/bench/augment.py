@@ -95,7 +95,7 @@ def _make_lightly_call(config: ConfigDict, images: np.ndarray) -> Callable[[], l
 
 
 def _transform(settings: augmentation.Settings, sides: tuple[int, ...]):
-    """Expresses a view as a torchvision transform of Pillow images of a given height and width.
+    """Converts a view to a torchvision transform whose input is a Pillow image of the given size.
 
     Two operations differ: Pillow always antialiases when it shrinks an image, and torchvision
     jitters colors by its own formulas.

@@ -66,7 +66,7 @@ def _random_rows(*sizes: int) -> list[jax.Array]:
 
 
 def _nt_xent_products(a, b):
-    """Computes only the matrix products of nt_xent, to compare their time with the loss.
+    """Computes only the matrix products of nt_xent; their time is a lower bound for the loss.
 
     The first are those of the value and the queries' gradient, the second those of the rows'
     gradient.

@@ -90,7 +90,8 @@ def _random_views(config: ConfigDict) -> np.ndarray:
     sizes = {augment.height_and_width(s.size or config.data.image_size or 32) for s in settings}
     if len(sizes) > 1:
         raise errors.UserError(
-            f"the views have different sizes, {sorted(sizes)}; bench step needs views of one size."
+            f"the views have different sizes, {sorted(sizes)}; "
+            "`bench step` supports only views of equal size."
         )
     shape = (config.batch_size, len(settings), *sizes.pop(), 3)
     return np.random.default_rng(config.seed).standard_normal(shape, np.float32)

@@ -1,4 +1,4 @@
-"""Timing of functions in alternating rounds, and the peak memory of this process."""
+"""Timing of several functions in alternation, and the peak memory of this process."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ SECONDS = 0.3  # A measurement repeats the call for at least this long.
 
 @contextlib.contextmanager
 def one_core() -> Iterator[None]:
-    """Restricts this thread and the threads that it starts to one CPU core, within the context.
+    """A context manager that runs this thread, and threads that it starts, on one CPU core only.
 
     This works on Linux only; on other systems it prints that all cores may be used.
     """
@@ -32,7 +32,7 @@ def one_core() -> Iterator[None]:
 def alternate(
     calls: Mapping[str, Callable[[], object]], rounds: int | None = None
 ) -> dict[str, list[float]]:
-    """Times several functions in rounds; each round calls every function in turn.
+    """Measures the time of several functions in rounds; each round calls every function once.
 
     An additional first round warms up and is not counted.
 

@@ -76,9 +76,9 @@ def _check_supported(config: ConfigDict) -> None:
         encoders = ", ".join(_STAGES)
         stems = " or ".join(_STEMS)
         raise errors.UserError(
-            f"--peer=torch does not support {problems[0]}. It supports simclr in float32 on one "
-            f"device, one microbatch, batch norm without groups, and the encoders {encoders} with "
-            f"stem {stems}."
+            f"--peer=torch does not support {problems[0]}. It supports simclr on one device, in "
+            f"float32, in one microbatch, with ungrouped batch norm, and with one of the encoders "
+            f"{encoders} and the stem {stems}."
         )
 
 

@@ -1,1 +1,1 @@
-"""The command `prepare`: conversion of image files to data sets. Training does not import it."""
+"""The code of the command `prepare`, which converts image files to data sets."""

@@ -127,7 +127,7 @@ def _split(
 
 
 def finish(picture: bytes | np.ndarray, channels: int, dtype: str) -> bytes | np.ndarray:
-    """Converts an image to the number of channels and the type of its data set.
+    """Converts an image to the data set's type and number of channels.
 
     Args:
         picture: An encoded image, which is returned unchanged, or an array [H, W, C].

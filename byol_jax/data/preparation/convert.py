@@ -137,7 +137,7 @@ def convert(work: Work, names: list[str], scratch: Path, max_side: int | None) -
 def load(
     source: Path, path: str, scratch: Path, number: int, converted: Converted
 ) -> bytes | np.ndarray:
-    """Loads an image of the data set from its source file or from the intermediate results.
+    """Loads an image from its source file, or from the converted file if it was converted.
 
     Args:
         source: Folder of the image files.
@@ -160,7 +160,7 @@ def load(
 
 
 def _convert_part(source: str, names: list[str], stem: Path, max_side: int | None) -> int:
-    """Converts the images of a part, writes its two files and returns the number of images."""
+    """Converts a part of a split to a record file, and returns the number of images."""
     rows = []
     part = bytearray()
     for name in names:

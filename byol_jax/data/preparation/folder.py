@@ -114,7 +114,7 @@ def _labels(source: Path, labels: str, paths: list[str]) -> dict[str, str] | Non
 
 
 def _parts_below_split(source: Path, paths: list[str]) -> dict[str, tuple[str, ...]]:
-    """Splits each image's path, relative to the folder of its split, into components."""
+    """Returns the folders and the file name in the path of each image, below its split's folder."""
     depth = 1 if (source / "train").is_dir() else 0
     return {path: Path(path).parts[depth:] for path in paths}
 
@@ -130,8 +130,8 @@ def _csv_labels(file: Path, source: Path, paths: list[str]) -> dict[str, str]:
     """Reads the class name of each path from a CSV file."""
     if not file.is_file():
         raise FileNotFoundError(
-            f"--labels={file} is not a file; give folders, none, or a CSV file with the columns "
-            "path and label."
+            f"--labels={file} is not a file; set --labels to 'folders', to 'none', or to a CSV "
+            "file with the columns path and label."
         )
     with file.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as lines:
         rows = csv.DictReader(lines)
@@ -164,7 +164,7 @@ def _csv_labels(file: Path, source: Path, paths: list[str]) -> dict[str, str]:
 
 
 def _reject(problem: str, paths: list[str]) -> None:
-    """Raises an error that names some of the paths, if there are any."""
+    """Raises an error if there are paths; its message names at most three of them."""
     if paths:
         names = ", ".join(files.printable(path) for path in paths[:3])
         suffix = f" and {len(paths) - 3} more" if len(paths) > 3 else ""

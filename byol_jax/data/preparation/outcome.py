@@ -10,7 +10,7 @@ _SHOWN = 20  # most excluded files that the terminal lists
 
 @dataclass(frozen=True)
 class Report:
-    """The result of a conversion to a data set: its contents and the files that are not in it.
+    """The result of a conversion: the contents of the data set, and the files that were left out.
 
     All paths are relative to the source folder.
 

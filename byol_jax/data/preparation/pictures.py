@@ -69,7 +69,8 @@ def prepare(work: Work, options: Options) -> outcome.Report:
     )
     if choice is None or "train" not in choice.rows:
         shutil.rmtree(scratch)
-        raise FileNotFoundError(_no_images_message(work.source, entries, converted))
+        message = _no_images_message(work.source, entries, converted)
+        raise FileNotFoundError(message)
 
     def examples(rows: list[int]) -> Iterator[dict]:
         for row in rows:
@@ -106,7 +107,7 @@ def _no_images_message(
 
 
 def _plan(source: Path, entries: list[folder.Entry], options: Options) -> str:
-    """Returns a text that identifies the options and the files; it changes if a file changes."""
+    """Returns a string that identifies the options and the files; it changes if a file changes."""
     digest = hashlib.blake2b(digest_size=16)
     for entry in entries:
         try:

@@ -76,8 +76,8 @@ def prepare(
 def _check_no_options(source: Path, options: pictures.Options) -> None:
     if options != pictures.Options():
         raise errors.UserError(
-            f"{source} is already a data set, not a folder of images; leave out --labels, "
-            "--test_fraction, --duplicates and --max_side."
+            f"{source} is already a data set. Leave out --labels, --test_fraction, --duplicates "
+            "and --max_side, which apply only to folders of images."
         )
 
 

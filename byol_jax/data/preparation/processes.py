@@ -1,4 +1,4 @@
-"""Parallel function calls in processes that ignore Ctrl-C and end with their parent process."""
+"""Function calls in parallel processes, which ignore Ctrl-C and exit with their parent process."""
 
 import concurrent.futures
 import concurrent.futures.process

@@ -1,4 +1,4 @@
-"""Conversion of TFDS data sets of TFRecord files, in their order and without tensorflow."""
+"""Conversion of TFDS data sets from TFRecord to ArrayRecord files, without tensorflow."""
 
 import functools
 import itertools
@@ -110,7 +110,7 @@ def _examples(info: tfds.core.DatasetInfo, split: str) -> Iterator[dict]:
 
 
 def records(file: Path) -> Iterator[bytes]:
-    """Reads the records of a TFRecord file in order, without a check of their checksums.
+    """Reads the records of a TFRecord file in order, without verifying their checksums.
 
     Args:
         file: A file of records, each stored as length, checksum, bytes and checksum.

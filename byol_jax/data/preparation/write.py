@@ -1,4 +1,4 @@
-"""Output of data sets in TFDS's ArrayRecord format, without tensorflow."""
+"""Writing of data sets in TFDS's ArrayRecord format, without tensorflow."""
 
 import contextlib
 import functools
@@ -58,7 +58,7 @@ def is_encoded(channels: int, dtype: str) -> bool:
 
 
 def write(work: Work, splits: Mapping[str, Read], report: Report, scratch: Path) -> None:
-    """Writes a data set and its report; after an error or interrupt, the output does not exist.
+    """Writes a data set and its report; an error or an interrupt leaves no incomplete output.
 
     Args:
         work: The output folder and the receiver of progress updates.
@@ -101,7 +101,7 @@ class _Builder(  # pyright: ignore[reportGeneralTypeIssues, reportCallIssue]
     tfds.core.GeneratorBasedBuilder,
     skip_registration=True,  # pyright: ignore[reportCallIssue]
 ):
-    """A TFDS builder whose encoded images are stored unchanged."""
+    """A TFDS builder that stores encoded images unchanged."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -119,4 +119,4 @@ class _Builder(  # pyright: ignore[reportGeneralTypeIssues, reportCallIssue]
         return {name: enumerate(read()) for name, read in self._splits.items()}
 
     def _generate_examples(self):
-        raise NotImplementedError("_split_generators returns the generators.")
+        raise NotImplementedError

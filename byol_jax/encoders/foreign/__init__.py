@@ -1,4 +1,4 @@
-"""Weights that other projects trained: reads their files and converts the arrays.
+"""Reading of weights that other projects trained, and their conversion.
 
 `load` converts the weights of a supported project. `unpickle` extracts the arrays of a pickled
 checkpoint, as a separate step before `load`. Neither runs code from a file.

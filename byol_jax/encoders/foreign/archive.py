@@ -90,7 +90,7 @@ class Archive:
 
 @contextlib.contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:
-    """Opens and checks a zip file of weights, and closes it after the block.
+    """A context manager that opens and checks a zip file of weights.
 
     Args:
         path: The zip file.

@@ -1,4 +1,4 @@
-"""Creates arrays from raw bytes and from pickled numpy arrays; checks each size before its use."""
+"""Creates arrays from raw bytes and from pickled numpy arrays; checks sizes before using them."""
 
 import math
 from typing import Any, Literal
@@ -84,7 +84,7 @@ def from_bytes(data: Any, dtype: str, shape: Any, order: Literal["C", "F"] = "C"
 
 
 def widen(x: np.ndarray, dtype: str | None = None) -> np.ndarray:
-    """Converts float16 and bfloat16 arrays to float32, and keeps the values of other arrays.
+    """Converts float16 and bfloat16 arrays to float32, and returns other arrays unchanged.
 
     Args:
         x: The array; bfloat16 may be stored as its bits in uint16.
@@ -101,7 +101,7 @@ def widen(x: np.ndarray, dtype: str | None = None) -> np.ndarray:
 
 
 def from_pickle(node: Any) -> np.ndarray | None:
-    """Converts a function call recorded from a pickle into the array or number it would create.
+    """Converts a function call in a pickle into the array or number that the call would create.
 
     Args:
         node: An object from pickles.read.
@@ -142,7 +142,7 @@ def _from_state(state) -> np.ndarray | None:
 
 
 def _dtype_name(node) -> str | None:
-    """Returns the dtype that a call of numpy.dtype describes; None for text and structures."""
+    """Returns the dtype that a recorded numpy.dtype(...) call creates; None for non-numbers."""
     if (
         not isinstance(node, pickles.Call)
         or str(node.function) != "numpy.dtype"

@@ -30,7 +30,7 @@ _UNUSED_STATISTICS = ("/hidden", "/counter")  # evaluation only reads the moving
 
 
 def matches(named: Mapping[str, np.ndarray]) -> bool:
-    """Checks if arrays have the names of a BYOL checkpoint.
+    """Checks if arrays are named as in a BYOL checkpoint.
 
     Args:
         named: Arrays by name.

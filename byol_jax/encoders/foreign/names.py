@@ -113,7 +113,7 @@ def recognize(named: Mapping[str, np.ndarray]) -> Foreign:
 
 
 def _describe(kind, params, stats) -> Foreign:
-    """Combines converted weights with the architecture and preprocessing of their project."""
+    """Combines converted weights with their architecture and their authors' preprocessing."""
     architecture = torchvision.architecture(params, stats)
     is_small = architecture["stem"] == "cifar"  # networks with a small stem take small images
     view = {"size": 32} if is_small else {"size": 224, "proportion": 0.875}
@@ -125,7 +125,7 @@ def _describe(kind, params, stats) -> Foreign:
 
 
 def _find_backbone(named) -> str:
-    """Returns the text before `conv1.weight` in the names of the encoder's arrays."""
+    """Returns the prefix of the names of the encoder's arrays, which ends before `conv1.weight`."""
     stem = re.compile(r"(?P<prefix>(?:\w+\.)*?)(?:conv1|0)\.weight")
     prefixes = []
     for match in map(stem.fullmatch, named):
@@ -161,7 +161,7 @@ def _join_some(names: Iterable[str]) -> str:
 
 
 def _name_listed_layers(backbone) -> Iterator[tuple[str, np.ndarray]]:
-    """Renames the arrays of nn.Sequential(*resnet.children()), the form of lightly's backbones."""
+    """Gives torchvision's names to the arrays of lightly's nn.Sequential(*resnet.children())."""
     for name, x in backbone.items():
         number, _, leaf = name.partition(".")
         yield f"{_LISTED.get(number, number)}.{leaf}", x

@@ -128,7 +128,7 @@ def read(
 
 
 class _Machine:
-    """An interpreter of pickle instructions, with a stack, saved outer stacks and a memo."""
+    """An interpreter of pickle instructions, with the stacks and the memo that these use."""
 
     def __init__(self, check_global, load_persistent):
         self.stack: list[Any] = []
@@ -146,7 +146,7 @@ class _Machine:
             _STEPS[name](self, argument)
         elif name not in ("PROTO", "FRAME", "STOP"):
             raise errors.UserError(
-                f"the pickle has the instruction {name}, which weights do not need."
+                f"the pickle contains the instruction {name}, which no file of weights needs."
             )
 
     def pop_to_mark(self) -> list[Any]:
@@ -276,7 +276,7 @@ def _add_pairs(target, items):
 
 def _check_type(target, kind):
     if not isinstance(target, kind):
-        raise TypeError(f"an object is not a {kind.__name__}, but items are added to it")
+        raise TypeError(f"the pickle adds items to an object that is not a {kind.__name__}")
     return target
 
 

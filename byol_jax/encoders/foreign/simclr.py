@@ -1,4 +1,4 @@
-"""Converts the arrays of SimCLR's TensorFlow checkpoints, which number layers by creation order.
+"""Converts SimCLR's TensorFlow checkpoints, in which each layer has a number.
 
 The order is that of resnet.py in google-research/simclr: the stem first, then the blocks. The
 shortcut convolution of a block, if there is one, comes before its other convolutions. The first
@@ -25,7 +25,7 @@ _STATS = {"moving_mean": "mean", "moving_variance": "var"}
 
 
 class _LayerName(NamedTuple):
-    """The name of a convolution and of its batch norm, as in stage1_block1/shortcut_conv.
+    """The names of a convolution and of the batch norm that follows it.
 
     Attributes:
         block: The block, such as "stage1_block1"; empty for the stem.
@@ -39,7 +39,7 @@ class _LayerName(NamedTuple):
 
 
 def matches(named: Mapping[str, np.ndarray]) -> bool:
-    """Checks if arrays have the names of a SimCLR checkpoint.
+    """Checks if arrays are named as in a SimCLR checkpoint.
 
     Args:
         named: Arrays by name.
@@ -72,9 +72,9 @@ def read(named: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, Any
         num_kernels = len(kernels)
         num_norms = len(norms)
         raise errors.UserError(
-            f"SimCLR's base_model has {num_kernels} convolutions and {num_norms} batch norms, "
-            "which are not numbered in pairs from 0. Selective kernels, a deep stem and other "
-            "networks are not supported."
+            f"SimCLR's base_model has {num_kernels} convolutions and {num_norms} batch norms, but "
+            "there must be one batch norm for each convolution. Selective kernels, a deep stem and "
+            "other networks are not supported."
         )
     params = {}
     stats = {}
@@ -92,7 +92,7 @@ def read(named: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, Any
 
 
 def _by_number(named):
-    """Returns the convolution kernels and the batch-norm arrays, each by the layer's number."""
+    """Returns two dicts from layer numbers: to convolution kernels, and to batch-norm arrays."""
     kernels = {}
     norms = {}
     for name, x in named.items():

@@ -92,7 +92,7 @@ def file_format(path: Path) -> str:
 
 @contextlib.contextmanager
 def name_file_in_errors(path: str | Path) -> Iterator[None]:
-    """Turns each ValueError of the block into a UserError that names the file.
+    """A context manager that turns a ValueError into a UserError that names the file.
 
     Args:
         path: The file.
@@ -135,7 +135,7 @@ def _read_safetensors(path) -> dict[str, np.ndarray]:
             return {name: arrays.widen(opened.get_tensor(name)) for name in names}
     except (safetensors.SafetensorError, TypeError, AttributeError, KeyError) as error:
         raise errors.UserError(
-            f"the file is not a complete safetensors file of numbers ({error})."
+            f"the file is incomplete, or does not have the safetensors format ({error})."
         ) from error
 
 
@@ -146,7 +146,7 @@ def _read_npz(path) -> dict[str, np.ndarray]:
 
 
 def _read_npy(zipped, name) -> np.ndarray | None:
-    """Returns the array of a zip entry, or None if it contains text."""
+    """Returns the array in a zip entry, or None if the entry contains text."""
     file = io.BytesIO(zipped.read(name))
     try:
         with warnings.catch_warnings():

@@ -62,7 +62,7 @@ _KNOWN = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Storage:
-    """A block of numbers that tensors share.
+    """A block of numbers that several tensors can share.
 
     Attributes:
         key: The name of the storage in the file.
@@ -76,7 +76,7 @@ class _Storage:
 
 
 def check_known(reference: pickles.Global) -> None:
-    """Checks that a function or class that a pickle names is one that weights need.
+    """Raises UserError if a pickle names a function or class that no file of weights needs.
 
     Args:
         reference: The name.
@@ -87,7 +87,7 @@ def check_known(reference: pickles.Global) -> None:
     if reference.name not in _KNOWN.get(reference.module, "").split():
         name = str(reference)[:200]
         raise errors.UserError(
-            f"the pickle names {name!r}, which weights do not need; nothing was imported or run. "
+            f"the pickle refers to {name!r}, which no file of weights needs; it was not imported. "
             "Save only the state_dict, or extract the arrays with "
             "`python -m byol_jax unpickle --source=FILE --out=FILE.npz`."
         )
@@ -122,7 +122,7 @@ def read(
         max_bytes=_MAX_RATIO * os.path.getsize(path),
     )
     if not tensors:
-        raise errors.UserError("the file of torch.save contains no tensors.")
+        raise errors.UserError("the torch.save file contains no tensors.")
     return tensors
 
 
@@ -139,13 +139,13 @@ def is_archive(names: Iterable[str]) -> bool:
 
 
 def _read_zip(path, check_global):
-    """Returns the pickled object, and the bytes of the storages by key."""
+    """Returns the pickled object, and a dict from the keys of the storages to their bytes."""
     with archive.open_archive(path) as zipped:
         pickled = [name for name in zipped.members if f"/{name}".endswith(_PICKLE)]
         count = len(pickled)
         if count != 1:
             raise errors.UserError(
-                f"the zip file contains {count} entries data.pkl, but torch writes one."
+                f"the zip file contains {count} entries named data.pkl, but torch writes one."
             )
         prefix = pickled[0].removesuffix("data.pkl")
         if f"{prefix}constants.pkl" in zipped.members:
@@ -157,7 +157,8 @@ def _read_zip(path, check_global):
         order = zipped.members.get(f"{prefix}byteorder")
         if order is not None and zipped.read(order.filename) != b"little":
             raise errors.UserError(
-                "the numbers in the file are not little-endian; save it on a little-endian machine."
+                "the numbers in the file are not little-endian; save the weights on a "
+                "little-endian machine."
             )
         file = io.BytesIO(zipped.read(pickled[0]))
         storages = {}
@@ -177,7 +178,7 @@ def _read_zip(path, check_global):
 
 
 def _read_legacy(path, check_global):
-    """Returns the pickled object, and the bytes of the storages by key."""
+    """Returns the pickled object, and a dict from the keys of the storages to their bytes."""
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
         _, protocol, system = (pickles.read(view, check_global=check_global) for _ in range(3))
         is_little = isinstance(system, dict) and system.get("little_endian") is True
@@ -219,7 +220,7 @@ def _add_storage(identity, storages) -> _Storage:
     # In old files, the sixth item describes a view of another storage.
     if not is_storage or (len(identity) == 6 and identity[5] is not None):
         raise errors.UserError(
-            "the file refers to an object that is not a whole storage, such as a module; save a "
+            "the file contains objects other than tensors, such as a module; save only its "
             "state_dict."
         )
     _, kind, key, _, count = identity[:5]

@@ -1,4 +1,4 @@
-"""Collects the arrays in nested objects, such as the contents of a pickle, by their paths."""
+"""Collection of the arrays in nested objects, such as the contents of a pickle."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -21,7 +21,7 @@ def collect_arrays(
     separator: str,
     max_bytes: int,
 ) -> dict[str, np.ndarray]:
-    """Returns all arrays in a nested object by their paths.
+    """Returns a dict from paths to the arrays in a nested object.
 
     Args:
         root: The nested object.
@@ -60,8 +60,8 @@ def collect_arrays(
         # Check at every object, because a small pickle can expand to countless nested objects.
         if num_nodes > MAX_NODES or depth > MAX_DEPTH or num_bytes > max_bytes:
             raise errors.UserError(
-                "the file repeats or nests its objects so often that they would take far more "
-                "memory than the file is long, which is implausible for weights."
+                "the objects in the file are repeated or nested so often that they would need far "
+                "more memory than the size of the file, which is implausible for weights."
             )
     return arrays
 

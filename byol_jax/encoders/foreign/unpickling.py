@@ -87,7 +87,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
         max_bytes=_MAX_RATIO * os.path.getsize(path),
     )
     if not named:
-        raise errors.UserError("the pickle contains no arrays of numpy or jax.")
+        raise errors.UserError("the pickle contains no arrays of NumPy or JAX.")
     return named
 
 
@@ -99,7 +99,7 @@ _READERS = {"pickle": read, "torch": _read_torch}
 
 
 def _parts(node: Any) -> Iterable[tuple[str, Any]]:
-    """Returns the parts of a recorded call that may contain arrays."""
+    """Returns those parts of a recorded function call in which arrays may occur."""
     if not isinstance(node, pickles.Call):
         return tree.plain_parts(node)
     state = node.state if isinstance(node.state, dict) else {}
@@ -113,7 +113,7 @@ def _parts(node: Any) -> Iterable[tuple[str, Any]]:
 
 
 def _arguments(node) -> Iterable[tuple[str, Any]]:
-    """Returns the arguments of a recorded call, by name if it creates a named tuple."""
+    """Returns the arguments of a function call in a pickle; those of a named tuple have names."""
     if len(node.arguments) == 1:  # usually the contents of a dict or of a copy
         return [("", node.arguments[0])]
     names = _field_names(node.function)
@@ -123,7 +123,7 @@ def _arguments(node) -> Iterable[tuple[str, Any]]:
 
 
 def _field_names(function) -> tuple[str, ...]:
-    """Returns the field names of the named tuple that a recorded call creates."""
+    """Returns the field names of a named tuple class that the pickle defines."""
     if isinstance(function, pickles.Global):
         return _FIELDS.get(function.name, ())
     if (

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
-from byol_jax import errors
+from byol_jax import collectives, errors
 
 
 class Forward(Protocol):
@@ -31,11 +31,12 @@ class Objective(Protocol):
     """A function that computes the losses from the outputs of the networks."""
 
     def __call__(
-        self, outputs: dict[str, jax.Array], part: dict[str, Any]
+        self, params: dict[str, Any], outputs: dict[str, jax.Array], part: dict[str, Any]
     ) -> tuple[jax.Array, Any, dict[str, jax.Array]]:
         """Computes one loss per example.
 
         Args:
+            params: Parameters; the losses may depend on them directly.
             outputs: The outputs of `Forward` for these examples.
             part: The examples: the whole batch of this device if the losses are coupled, else one
                 microbatch; leaves [M, ...].
@@ -128,7 +129,7 @@ def _one_batch(forward, objective, params, part, number) -> Result:
 
     def mean_loss(params):
         outputs, stats = forward(params, part, number)
-        losses, memory_inputs, metrics = objective(outputs, part)
+        losses, memory_inputs, metrics = objective(params, outputs, part)
         return jnp.mean(losses), Result({}, losses, outputs, stats, memory_inputs, metrics)
 
     grads, result = jax.grad(mean_loss, has_aux=True)(params)
@@ -163,12 +164,13 @@ def _two_passes(forward, objective, params, batch, parts: _Microbatches) -> Resu
 
     _, (outputs, stats) = jax.lax.scan(run, None, parts)
 
-    def mean_loss(outputs):
-        losses, memory_inputs, metrics = objective(_merge(outputs), batch)
+    def mean_loss(params, outputs):
+        losses, memory_inputs, metrics = objective(params, _merge(outputs), batch)
         return jnp.mean(losses), (losses, memory_inputs, metrics)
 
     # The losses compare the outputs of all microbatches: differentiate with respect to the outputs.
-    cotangents, (losses, memory_inputs, metrics) = jax.grad(mean_loss, has_aux=True)(outputs)
+    differentiate = jax.grad(mean_loss, argnums=(0, 1), has_aux=True)
+    (direct, cotangents), (losses, memory_inputs, metrics) = differentiate(params, outputs)
 
     # Second pass: continue from the outputs to the parameters, one microbatch at a time.
     def pull_back(total, microbatch_and_cotangent):
@@ -182,12 +184,14 @@ def _two_passes(forward, objective, params, batch, parts: _Microbatches) -> Resu
         (grads,) = pull(cotangent)
         return _add(total, grads), None
 
-    grads, _ = jax.lax.scan(pull_back, _zeros(params), (parts, cotangents))
+    # The sum starts with the gradient of the parameters that the losses use directly.
+    grads, _ = jax.lax.scan(pull_back, direct, (parts, cotangents))
     return Result(grads, losses, _merge(outputs), _mean(stats), memory_inputs, metrics)
 
 
 def _zeros(tree):
-    return jax.tree.map(jnp.zeros_like, tree)
+    # One by one: shard_map requires that a sum starts as varying as the gradient of each leaf.
+    return jax.tree.map(lambda x: collectives.vary_alike((jnp.zeros_like(x), x))[0], tree)
 
 
 def _add(a, b):

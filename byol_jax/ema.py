@@ -6,14 +6,16 @@ import chex
 import jax
 import jax.numpy as jnp
 
+__all__ = ["cosine_decay", "update"]
+
 Tree = TypeVar("Tree")
 
 
 def update(target: Tree, online: Tree, *, decay: float | jax.Array) -> Tree:
     """Moves target parameters towards online parameters: decay * target + (1 - decay) * online.
 
-    A decay of 0 returns exactly `online`, and a decay of 1 exactly `target`, if all values are
-    finite.
+    The average is computed in float32, or in float64 if a leaf is float64. A decay of 0 returns
+    exactly `online`, and a decay of 1 exactly `target`, if all values are finite.
 
     Args:
         target: Pytree of arrays, such as the parameters of BYOL's target network.
@@ -21,14 +23,19 @@ def update(target: Tree, online: Tree, *, decay: float | jax.Array) -> Tree:
         decay: Share of `target` that remains, in [0, 1]; a number or a scalar array.
 
     Returns:
-        Pytree of the same structure, shapes and dtypes.
+        Pytree of the same structure and shapes, with the dtypes of `target`. Leaves that are not
+        floating-point numbers, such as counters, are those of `online`.
     """
     chex.assert_trees_all_equal_shapes(target, online)
-    decay = jnp.asarray(decay, jnp.float32)
 
     def move(old, new):
-        weight = decay.astype(new.dtype)
-        return weight * old + (1 - weight) * new
+        old = jnp.asarray(old)
+        new = jnp.asarray(new)
+        if not jnp.issubdtype(old.dtype, jnp.inexact):
+            return new.astype(old.dtype)
+        wide = jnp.float64 if jnp.float64 in (old.dtype, new.dtype) else jnp.float32
+        weight = jnp.asarray(decay).astype(wide)
+        return (weight * old.astype(wide) + (1 - weight) * new.astype(wide)).astype(old.dtype)
 
     return jax.tree.map(move, target, online)
 

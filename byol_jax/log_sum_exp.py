@@ -1,19 +1,46 @@
 """Log-sum-exp of the inner products of each query with all rows; large matrices are tiled.
 
-A contrastive loss is this value minus the logit of the positive. Up to TILE² logits form one array.
-A larger matrix never exists as a whole: the forward pass visits its tiles and keeps a running
-maximum and sum for each query (Milakov and Gimelshein 2018, arXiv 1805.02867), and the backward
-pass computes the tiles again.
+A contrastive loss is softplus(log-sum-exp over the negatives - logit of the positive). Up to TILE²
+logits form one array. A larger matrix never exists as a whole: the forward pass visits its tiles
+and keeps a running maximum and sum for each query (Milakov and Gimelshein 2018, arXiv 1805.02867),
+and the backward pass computes the tiles again.
+
+If jit shards the queries over several devices, each device computes the tiles of its own queries.
 """
+
+import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from byol_jax import collectives
+
 TILE = 2048  # the most queries, and the most rows, in one tile: 16 MiB of float32 logits
 
 
-def over_rows(queries: jax.Array, rows: jax.Array, excluded: jax.Array | None = None) -> jax.Array:
-    """Computes log(sum_j exp(queries[i] · rows[j])) for every query i.
+class Rows(NamedTuple):
+    """The rows over which to sum.
+
+    Attributes:
+        values: The rows, [N, D].
+        ids: An integer per row, [N]. A query's sum leaves out the rows with the query's own id.
+        valid: Which rows to include in any sum, bool [N].
+    """
+
+    values: jax.Array
+    ids: jax.Array
+    valid: jax.Array
+
+
+def over_rows(
+    queries: jax.Array,
+    query_ids: jax.Array,
+    rows: Rows,
+    *,
+    precision: jax.lax.PrecisionLike = jax.lax.Precision.HIGHEST,
+) -> jax.Array:
+    """Computes log(sum_j exp(queries[i] · rows[j])) for every query i, over a part of the rows.
 
     Above TILE² logits, memory grows as O((B + N) D), and only reverse-mode differentiation works.
     The forward pass then also computes the gradient with respect to the queries. The gradient with
@@ -21,109 +48,133 @@ def over_rows(queries: jax.Array, rows: jax.Array, excluded: jax.Array | None = 
 
     Args:
         queries: Array [B, D].
-        rows: Array [N, D].
-        excluded: The one row that each query's sum leaves out, int [B]; -1 leaves out none. None
-            leaves out no row of any query.
+        query_ids: An integer per query, [B]; see Rows.ids.
+        rows: The rows, [N, D].
+        precision: Precision of the matrix products; see jax.lax.Precision.
 
     Returns:
-        Array [B].
+        Array [B]. A query without any row has a value below -1e37 instead of minus infinity, and no
+        gradient.
     """
-    if excluded is None:
-        excluded = jnp.full(len(queries), -1, jnp.int32)
-    if len(queries) * len(rows) > TILE**2:
-        return _tiled(queries, rows, excluded)
-    numbers = jnp.arange(len(rows), dtype=excluded.dtype)
-    left_out = numbers[None, :] == excluded[:, None]
-    return jax.nn.logsumexp(jnp.where(left_out, -jnp.inf, queries @ rows.T), axis=1)
+    num_queries = queries.shape[0]
+    num_rows = rows.values.shape[0]
+    # A symbolic number of examples (jax.export) cannot be divided into tiles.
+    known = isinstance(num_queries, int) and isinstance(num_rows, int)
+    if known and num_queries * num_rows > TILE**2:
+        return _tiled(*collectives.vary_alike((queries, query_ids, rows)), precision)
+    return jax.nn.logsumexp(_logits(queries, query_ids, rows, precision), axis=1)
 
 
-@jax.custom_vjp
-def _tiled(queries, rows, excluded):
-    log_sums, _ = _forward(queries, rows, excluded)
+def _logits(queries, query_ids, rows: Rows, precision):
+    """Returns the logits [B, N]; those that a sum leaves out are very low."""
+    out = (query_ids[:, None] == rows.ids[None, :]) | ~rows.valid[None, :]
+    return jnp.where(out, lowest(queries), jnp.matmul(queries, rows.values.T, precision=precision))
+
+
+def lowest(x: jax.Array) -> jax.Array:
+    """Returns a finite logit that is so low that its exponential is 0.
+
+    A logit of minus infinity would give nan, as the difference of two infinities.
+
+    Args:
+        x: An array of the dtype in which to return the logit.
+
+    Returns:
+        A scalar.
+    """
+    return jnp.asarray(jnp.finfo(x.dtype).min / 2, x.dtype)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _tiled(queries, query_ids, rows: Rows, precision):
+    log_sums, _ = _forward(queries, query_ids, rows, precision)
     return log_sums
 
 
-def _forward(queries, rows, excluded):
+def _forward(queries, query_ids, rows: Rows, precision):
     """Returns the log-sum-exp [B] and its gradient with respect to the queries, [B, D].
 
     The gradient of a query is the mean row, weighted by the softmax.
     """
-    row_tiles = (_split(rows), _row_numbers(rows, excluded.dtype))
+    row_tiles = jax.tree.map(lambda x: _split(x, TILE), rows)
 
-    def reduce_rows(query_tile):
-        queries, excluded = query_tile
+    def reduce_rows(tile_and_ids):
+        queries, query_ids = tile_and_ids
 
         def add(running, row_tile):
             maximum, total, weighted = running  # [t], [t], [t, D]
-            some_rows, numbers = row_tile
-            left_out = _is_left_out(numbers[None, :], excluded[:, None], len(rows))
-            logits = jnp.where(left_out, -jnp.inf, queries @ some_rows.T)  # [t, t]
+            logits = _logits(queries, query_ids, row_tile, precision)  # [t, t]
             new_maximum = jnp.maximum(maximum, jnp.max(logits, axis=1))
             weights = jnp.exp(logits - new_maximum[:, None])
             rescale = jnp.exp(maximum - new_maximum)
             total = rescale * total + jnp.sum(weights, axis=1)
-            weighted = rescale[:, None] * weighted + weights @ some_rows
-            return (new_maximum, total, weighted), None
+            products = jnp.matmul(weights, row_tile.values, precision=precision)
+            return (new_maximum, total, rescale[:, None] * weighted + products), None
 
-        # The lowest finite number, since -inf - -inf would be nan.
-        lowest = jnp.full_like(queries[:, 0], jnp.finfo(queries.dtype).min)
-        start = (lowest, jnp.zeros_like(lowest), jnp.zeros_like(queries))
+        no_maximum = jnp.full_like(queries[:, 0], lowest(queries))
+        start = (no_maximum, jnp.zeros_like(no_maximum), jnp.zeros_like(queries))
+        start, _ = collectives.vary_alike((start, queries))
         (maximum, total, weighted), _ = jax.lax.scan(add, start, row_tiles)
         return maximum + jnp.log(total), weighted / total[:, None]
 
-    log_sums, means = jax.lax.map(reduce_rows, (_split(queries), _split(excluded)))
-    return _join(log_sums, queries), _join(means, queries)
+    tiles = (_interleave(queries), _interleave(query_ids))
+    log_sums, means = jax.lax.map(reduce_rows, tiles)
+    return _deinterleave(log_sums, queries), _deinterleave(means, queries)
 
 
-def _tiled_forward(queries, rows, excluded):
-    log_sums, means = _forward(queries, rows, excluded)
-    return log_sums, (queries, rows, excluded, log_sums, means)
+def _tiled_forward(queries, query_ids, rows: Rows, precision):
+    log_sums, means = _forward(queries, query_ids, rows, precision)
+    return log_sums, (queries, query_ids, rows, log_sums, means)
 
 
-def _tiled_backward(residuals, cotangents):
-    queries, rows, excluded, log_sums, means = residuals
-    query_tiles = tuple(_split(x) for x in (queries, excluded, log_sums, cotangents))
+def _tiled_backward(precision, residuals, cotangents):
+    queries, query_ids, rows, log_sums, means = residuals
+    scaled = cotangents[:, None] * queries
 
-    def reduce_queries(row_tile):
-        some_rows, numbers = row_tile
+    def pull_back(row_tile):
+        # Rows as the first axis: half the time of the transposed product.
+        out = (row_tile.ids[:, None] == query_ids[None, :]) | ~row_tile.valid[:, None]
+        products = jnp.matmul(row_tile.values, queries.T, precision=precision)  # [t, B]
+        weights = jnp.exp(jnp.where(out, lowest(queries), products) - log_sums[None, :])
+        return jnp.matmul(weights, scaled, precision=precision)
 
-        def add(total, query_tile):
-            queries, excluded, log_sums, cotangents = query_tile
-            left_out = _is_left_out(numbers[:, None], excluded[None, :], len(rows))
-            # Rows as the first axis: half the time of the transposed product.
-            logits = jnp.where(left_out, -jnp.inf, some_rows @ queries.T)
-            weights = jnp.exp(logits - log_sums[None, :])
-            return total + weights @ (cotangents[:, None] * queries), None
-
-        total, _ = jax.lax.scan(add, jnp.zeros_like(some_rows), query_tiles)
-        return total
-
-    row_gradients = jax.lax.map(reduce_queries, (_split(rows), _row_numbers(rows, excluded.dtype)))
-    return cotangents[:, None] * means, _join(row_gradients, rows), None
+    # All queries at once, in tiles of fewer rows: sharded queries are summed once per row.
+    size = max(TILE**2 // queries.shape[0], TILE // 8, 1)
+    row_gradients = jax.lax.map(pull_back, jax.tree.map(lambda x: _split(x, size), rows))
+    row_gradients = row_gradients.reshape(-1, *row_gradients.shape[2:])[: rows.values.shape[0]]
+    return (
+        cotangents[:, None] * means,
+        None,
+        rows._replace(values=row_gradients, ids=None, valid=None),
+    )
 
 
 _tiled.defvjp(_tiled_forward, _tiled_backward)
 
 
-def _is_left_out(numbers, excluded, num_rows):
-    """Returns a mask of each query's excluded row and of the padding in the last tile."""
-    return (numbers == excluded) | (numbers >= num_rows)
+def _split(x, most):
+    """Splits [N, ...] into the fewest tiles of at most `most` rows, equal in size, padded with 0.
 
-
-def _split(x):
-    """Splits [n, ...] into the fewest tiles of at most TILE rows, equal in size, padded with 0."""
-    count = -(-len(x) // TILE)
-    size = -(-len(x) // count)
-    padding = [(0, count * size - len(x))] + [(0, 0)] * (x.ndim - 1)
+    The padding has valid=False.
+    """
+    count = -(-x.shape[0] // most)
+    size = -(-x.shape[0] // count)
+    padding = [(0, count * size - x.shape[0])] + [(0, 0)] * (x.ndim - 1)
     return jnp.pad(x, padding).reshape(count, size, *x.shape[1:])
 
 
-def _join(tiles, like):
-    """Joins tiles into one array, without the padding; the result has the length of `like`."""
-    return tiles.reshape(-1, *tiles.shape[2:])[: len(like)]
+def _interleave(x):
+    """Splits [B, ...] into tiles like _split, but tile i contains the rows i, i + count, ...
+
+    If x is sharded, each tile then contains rows of every device.
+    """
+    count = -(-x.shape[0] // TILE)
+    size = -(-x.shape[0] // count)
+    padding = [(0, count * size - x.shape[0])] + [(0, 0)] * (x.ndim - 1)
+    return jnp.moveaxis(jnp.pad(x, padding).reshape(size, count, *x.shape[1:]), 1, 0)
 
 
-def _row_numbers(rows, dtype):
-    """Returns the index in the original `rows` of every row of the tiles: int [tiles, size]."""
-    count, size = _split(rows).shape[:2]
-    return jnp.arange(count * size, dtype=dtype).reshape(count, size)
+def _deinterleave(tiles, like):
+    """Reverses _interleave; drops the padding."""
+    joined = jnp.moveaxis(tiles, 0, 1).reshape(-1, *tiles.shape[2:])
+    return joined[: like.shape[0]]

@@ -3,11 +3,23 @@
 import chex
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
+from jax.typing import ArrayLike, DTypeLike
 
-from byol_jax import losses
+from byol_jax import explicit, losses
+
+__all__ = ["blend", "create", "read"]
 
 
-def create(key: jax.Array, num_examples: int, dim: int) -> jax.Array:
+def _row_specs(bank, index):
+    """Returns the sharding of the rows that `read` returns: that of the index."""
+    del bank
+    return PartitionSpec(*explicit.spec(index), None)
+
+
+def create(
+    key: jax.Array, num_examples: int, dim: int, *, dtype: DTypeLike = jnp.float32
+) -> jax.Array:
     """Creates a memory bank of random rows, uniform in ±sqrt(3 / dim).
 
     The rows have a length of about 1. This is the initialization of the authors' code (Wu et al.
@@ -17,15 +29,18 @@ def create(key: jax.Array, num_examples: int, dim: int) -> jax.Array:
         key: PRNG key.
         num_examples: Number of training examples.
         dim: Number of features D.
+        dtype: A floating-point dtype.
 
     Returns:
         Array [num_examples, D].
     """
     limit = (3.0 / dim) ** 0.5
-    return jax.random.uniform(key, (num_examples, dim), minval=-limit, maxval=limit)
+    rows = jax.random.uniform(key, (num_examples, dim), jnp.float32, minval=-limit, maxval=limit)
+    return rows.astype(dtype)
 
 
-def read(bank: jax.Array, index: jax.Array) -> jax.Array:
+@explicit.automatic(_row_specs)
+def read(bank: ArrayLike, index: ArrayLike) -> jax.Array:
     """Reads the memory-bank rows of some examples.
 
     Args:
@@ -35,10 +50,15 @@ def read(bank: jax.Array, index: jax.Array) -> jax.Array:
     Returns:
         The rows, of shape index.shape + [D].
     """
-    return bank[index]
+    bank = jnp.asarray(bank)
+    chex.assert_rank(bank, 2)
+    return bank[jnp.asarray(index)]
 
 
-def blend(bank: jax.Array, index: jax.Array, features: jax.Array, *, decay: float) -> jax.Array:
+@explicit.automatic(lambda bank, *args, **kwargs: explicit.spec(bank))
+def blend(
+    bank: ArrayLike, index: ArrayLike, features: ArrayLike, *, decay: float | jax.Array
+) -> jax.Array:
     """Updates memory-bank rows to normalize(decay * row + (1 - decay) * features).
 
     This is the update of the authors' code (Wu et al. 2018, section 3.2). Every row is read before
@@ -54,11 +74,18 @@ def blend(bank: jax.Array, index: jax.Array, features: jax.Array, *, decay: floa
     Returns:
         The updated memory bank.
     """
-    chex.assert_rank(index, 1)
-    chex.assert_shape(features, (len(index), bank.shape[1]))
-    blended = losses.l2_normalize(decay * bank[index] + (1.0 - decay) * features)
+    bank = jnp.asarray(bank)
+    index = jnp.asarray(index)
+    features = jnp.asarray(features)
+    chex.assert_rank([bank, index], [2, 1])
+    num_examples, dim = bank.shape
+    chex.assert_shape(features, (index.shape[0], dim))
+    wide = jnp.float64 if bank.dtype == jnp.float64 else jnp.float32
+    old_share = jnp.asarray(decay, wide)
+    mixed = old_share * bank[index].astype(wide) + (1.0 - old_share) * features.astype(wide)
+    blended = losses.l2_normalize(mixed).astype(bank.dtype)
     # A scatter with repeated indices writes in no defined order: keep each one's last occurrence.
-    order = jnp.arange(len(index), dtype=jnp.int32)
-    last = jnp.full((len(bank),), -1, jnp.int32).at[index].max(order)
-    slots = jnp.where(last[index] == order, index, len(bank))  # mode="drop" ignores this slot
+    order = jnp.arange(index.shape[0], dtype=jnp.int32)
+    last = jnp.full((num_examples,), -1, jnp.int32).at[index].max(order)
+    slots = jnp.where(last[index] == order, index, num_examples)  # mode="drop" ignores this slot
     return bank.at[slots].set(blended, mode="drop")

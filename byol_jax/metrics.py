@@ -7,14 +7,33 @@ meant as a training loss.
 import chex
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
+from jax.typing import ArrayLike
 
-from byol_jax import collectives, errors, losses
+from byol_jax import collectives, errors, explicit, log_sum_exp, losses
+from byol_jax.collectives import AxisName
+
+__all__ = ["accuracy", "alignment", "effective_rank", "knn_scores", "spread", "uniformity"]
+
+_HIGHEST = jax.lax.Precision.HIGHEST
 
 
+def _per_query(queries, *args, **kwargs):
+    """Returns the sharding of one row per query: that of the first argument's first axis."""
+    del args, kwargs
+    return PartitionSpec(*explicit.spec(queries, axes=1), None)
+
+
+def _scalar(*args, **kwargs):
+    del args, kwargs
+    return PartitionSpec()
+
+
+@explicit.automatic(_per_query)
 def knn_scores(
-    queries: jax.Array,
-    rows: jax.Array,
-    labels: jax.Array,
+    queries: ArrayLike,
+    rows: ArrayLike,
+    labels: ArrayLike,
     *,
     num_classes: int,
     k: int,
@@ -41,24 +60,29 @@ def knn_scores(
     Raises:
         UserError: If k is not in [1, N], or the temperature is not above 0.
     """
+    queries = losses.at_least_float32(queries)
+    rows = losses.at_least_float32(rows)
+    labels = jnp.asarray(labels)
     chex.assert_rank([queries, rows, labels], [2, 2, 1])
     chex.assert_equal_shape_prefix([rows, labels], 1)
     chex.assert_equal_shape_suffix([queries, rows], 1)
-    num_rows = len(rows)
+    num_rows = rows.shape[0]
     if not 1 <= k <= num_rows:
         raise errors.UserError(
             f"k ({k}) must be in [1, {num_rows}]; there are {num_rows} rows to search."
         )
     if temperature <= 0:
         raise errors.UserError(f"temperature ({temperature}) must be above 0; 0.1 is usual.")
-    cosines = losses.l2_normalize(queries) @ losses.l2_normalize(rows).T  # [B, N]
+    unit_rows = losses.l2_normalize(rows)
+    cosines = jnp.matmul(losses.l2_normalize(queries), unit_rows.T, precision=_HIGHEST)  # [B, N]
     nearest, index = jax.lax.top_k(cosines, k)  # [B, k]
     weights = jax.nn.softmax(nearest / temperature, axis=-1)
-    votes = jax.nn.one_hot(jnp.asarray(labels)[index], num_classes, dtype=weights.dtype)
-    return jnp.einsum("bk,bkc->bc", weights, votes)
+    votes = jax.nn.one_hot(labels[index], num_classes, dtype=weights.dtype)
+    return jnp.einsum("bk,bkc->bc", weights, votes, precision=_HIGHEST)
 
 
-def accuracy(scores: jax.Array, labels: jax.Array) -> jax.Array:
+@explicit.automatic(lambda scores, labels: explicit.spec(scores, axes=1))
+def accuracy(scores: ArrayLike, labels: ArrayLike) -> jax.Array:
     """Returns, for each example, whether the highest-scoring class is the label.
 
     If several scores are equally high, the first counts.
@@ -70,13 +94,16 @@ def accuracy(scores: jax.Array, labels: jax.Array) -> jax.Array:
     Returns:
         1.0 for a correct and 0.0 for a wrong prediction, float32 [B]; the mean is the accuracy.
     """
+    scores = jnp.asarray(scores)
+    labels = jnp.asarray(labels)
     chex.assert_rank([scores, labels], [2, 1])
     chex.assert_equal_shape_prefix([scores, labels], 1)
     guesses = jnp.argmax(scores, axis=-1)
-    return (guesses == jnp.asarray(labels).astype(guesses.dtype)).astype(jnp.float32)
+    return (guesses == labels.astype(guesses.dtype)).astype(jnp.float32)
 
 
-def spread(x: jax.Array, *, axis_name: str | None = None) -> jax.Array:
+@explicit.automatic(_scalar)
+def spread(x: ArrayLike, *, axis_name: AxisName = None) -> jax.Array:
     """Computes how far the directions of feature vectors spread, to detect collapse.
 
     The spread is the standard deviation of the l2-normalized rows, averaged over the dimensions,
@@ -91,6 +118,7 @@ def spread(x: jax.Array, *, axis_name: str | None = None) -> jax.Array:
     Returns:
         A scalar in [0, 1].
     """
+    x = losses.at_least_float32(x)
     chex.assert_rank(x, 2)
     rows = losses.l2_normalize(x)
     center = collectives.pmean(jnp.mean(rows, axis=0, keepdims=True), axis_name)  # [1, D]
@@ -98,7 +126,8 @@ def spread(x: jax.Array, *, axis_name: str | None = None) -> jax.Array:
     return jnp.mean(jnp.sqrt(variance)) * x.shape[1] ** 0.5
 
 
-def effective_rank(x: jax.Array) -> jax.Array:
+@explicit.automatic(_scalar)
+def effective_rank(x: ArrayLike) -> jax.Array:
     """Computes RankMe, the effective rank of a feature matrix.
 
     RankMe is the exponential of the entropy of the normalized singular values (Garrido et al. 2023,
@@ -110,14 +139,17 @@ def effective_rank(x: jax.Array) -> jax.Array:
     Returns:
         A scalar between 1 (all rows on one line) and min(N, D) (equal singular values).
     """
+    x = losses.at_least_float32(x)
     chex.assert_rank(x, 2)
-    singular_values = jnp.linalg.svd(x, compute_uv=False)
+    with jax.default_matmul_precision("highest"):
+        singular_values = jnp.linalg.svd(x, compute_uv=False)
     tiny = jnp.finfo(singular_values.dtype).tiny
     shares = singular_values / jnp.maximum(jnp.sum(singular_values), tiny)
     return jnp.exp(jnp.sum(jax.scipy.special.entr(shares)))
 
 
-def alignment(a: jax.Array, b: jax.Array) -> jax.Array:
+@explicit.automatic(_scalar)
+def alignment(a: ArrayLike, b: ArrayLike) -> jax.Array:
     """Computes the mean squared distance between the l2-normalized features of positive pairs.
 
     Lower is better (Wang and Isola 2020, equation 5 with alpha = 2).
@@ -129,10 +161,11 @@ def alignment(a: jax.Array, b: jax.Array) -> jax.Array:
     Returns:
         A scalar in [0, 4].
     """
-    return jnp.mean(losses.cosine_distance(a, b))
+    return jnp.mean(losses.normalized_squared_error(a, b))
 
 
-def uniformity(x: jax.Array) -> jax.Array:
+@explicit.automatic(_scalar)
+def uniformity(x: ArrayLike) -> jax.Array:
     """Computes how uniformly l2-normalized features cover the hypersphere.
 
     The uniformity is the logarithm of the mean of exp(-2 d²) over all pairs of rows, where d is the
@@ -149,13 +182,15 @@ def uniformity(x: jax.Array) -> jax.Array:
     Raises:
         UserError: If there are fewer than two rows.
     """
+    x = losses.at_least_float32(x)
     chex.assert_rank(x, 2)
-    num_rows = len(x)
+    num_rows = x.shape[0]
     if num_rows < 2:
         raise errors.UserError(
             f"uniformity compares pairs of rows, but got {num_rows}; give 2 or more."
         )
     rows = losses.l2_normalize(x)
-    exponents = 4.0 * (rows @ rows.T - 1.0)  # -2 d², since d² = 2 - 2 cos
-    exponents = jnp.where(jnp.eye(num_rows, dtype=bool), -jnp.inf, exponents)
+    cosines = jnp.matmul(rows, rows.T, precision=_HIGHEST)
+    exponents = 4.0 * (cosines - 1.0)  # -2 d², since d² = 2 - 2 cos
+    exponents = jnp.where(jnp.eye(num_rows, dtype=bool), log_sum_exp.lowest(rows), exponents)
     return jax.nn.logsumexp(exponents) - jnp.log(num_rows * (num_rows - 1.0))

@@ -28,20 +28,39 @@ def everything(params: Any) -> Any:
 def kernels(params: Any) -> Any:
     """Returns a weight-decay mask that excludes biases and normalization scales (SimCLR, BYOL).
 
+    The mask works for the parameters of any library: a bias or a scale has at most one axis. The
+    names matter only for parameters that are stacked along a further axis.
+
     Args:
         params: Pytree of parameters.
 
     Returns:
-        Pytree of the same structure: False at leaves named `bias` or `scale`, True elsewhere.
+        Pytree of the same structure: False at leaves with less than two axes and at leaves that are
+        named as a bias or scale, True elsewhere.
     """
 
-    def is_kernel(path, _):
-        return jax.tree_util.keystr(path[-1:], simple=True) not in ("bias", "scale")
+    def is_kernel(path, leaf):
+        names = [jax.tree_util.keystr((key,), simple=True) for key in path]
+        names = [name for name in names if name != "value"]  # flax.nnx adds it to every path
+        return jnp.ndim(leaf) > 1 and not (names and names[-1] in _NOT_KERNELS)
 
     return jax.tree_util.tree_map_with_path(is_kernel, params)
 
 
+# Names in flax, Equinox and Keras, and in Haiku.
+_NOT_KERNELS = {"bias", "scale", "gamma", "beta", "b", "offset"}
+
 MASKS = {"everything": everything, "kernels": kernels}
+
+
+def _checked(mask: Mask) -> Mask:
+    if isinstance(mask, str):
+        names = ", ".join(MASKS)
+        raise errors.UserError(
+            f"mask must be a function, not the string {mask!r}; pass optimizers.MASKS[name], where "
+            f"the names are {names}."
+        )
+    return mask
 
 
 def sgd(
@@ -67,7 +86,7 @@ def sgd(
         The optimizer.
     """
     return optax.chain(
-        optax.add_decayed_weights(weight_decay, mask),
+        optax.add_decayed_weights(weight_decay, _checked(mask)),
         optax.trace(momentum, nesterov),
         optax.scale_by_learning_rate(learning_rate),
     )
@@ -104,8 +123,10 @@ def lars(
     rate = optax.scale_by_learning_rate(learning_rate)
     trace = optax.trace(momentum, nesterov)
     return optax.chain(
-        optax.add_decayed_weights(weight_decay, mask),
-        optax.masked(optax.scale_by_trust_ratio(trust_coefficient=trust_coefficient), mask),
+        optax.add_decayed_weights(weight_decay, _checked(mask)),
+        optax.masked(
+            optax.scale_by_trust_ratio(trust_coefficient=trust_coefficient), _checked(mask)
+        ),
         *((rate, trace) if lr_in_momentum else (trace, rate)),
     )
 
@@ -133,7 +154,7 @@ def adamw(
     Returns:
         The optimizer.
     """
-    return optax.adamw(learning_rate, b1, b2, eps, weight_decay=weight_decay, mask=mask)
+    return optax.adamw(learning_rate, b1, b2, eps, weight_decay=weight_decay, mask=_checked(mask))
 
 
 def scale_parts(factors: Mapping[str, float]) -> optax.GradientTransformation:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from byol_jax import probe, randomness
+from byol_jax import collectives, probe, randomness
 from byol_jax.methods import base
 
 
@@ -44,7 +44,7 @@ def create(
     *,
     seed: int,
     online_probe: probe.Probe | None = None,
-    axis_name: str | None = None,
+    axis_name: collectives.AxisName = None,
 ) -> TrainState:
     """Creates the training state before the first step.
 

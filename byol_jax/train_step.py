@@ -6,12 +6,13 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import PartitionSpec
 
-from byol_jax import accumulate, collectives, metrics, probe, randomness
+from byol_jax import accumulate, collectives, errors, metrics, probe, randomness
 from byol_jax.methods import base
 from byol_jax.train_state import TrainState
 
-AXIS = "devices"
+AXIS = collectives.AXIS
 SAMPLE = 256  # approximate number of rows for effective rank, uniformity and alignment
 
 
@@ -112,7 +113,7 @@ def make(
     online_probe: probe.Probe | None = None,
     measures: Callable[[jax.Array], Any] = lambda step: True,
     most_skipped: int = 0,
-    axis_name: str | None = None,
+    axis_name: collectives.AxisName = None,
 ) -> Step:
     """Builds the train step of a self-supervised method.
 
@@ -133,14 +134,27 @@ def make(
 
     Returns:
         A pure function for jit, pmap, vmap or shard_map.
+
+    Raises:
+        UserError: If the method was made with another axis_name.
     """
+    if method.axis_name != axis_name:
+        raise errors.UserError(
+            f"the method has axis_name {method.axis_name!r}, but the step has {axis_name!r}; give "
+            "both the same one. A method of your own passes its axis_name to Method."
+        )
 
     def step(state, batch):
         row = collectives.row_index(len(batch["image"]), axis_name)
         batch = {**batch, "row": row}
         key = randomness.step_key(seed, state.step)
-        result = _differentiate(method, make_views, state, batch, key, microbatches)
-        local = _local_results(online_probe, state.probe, result, batch)
+        # The gradient of this device's copy of the parameters, not the sum over all devices.
+        local_state = state._replace(
+            params=collectives.vary(state.params, axis_name),
+            probe=collectives.vary(state.probe, axis_name),
+        )
+        result = _differentiate(method, make_views, local_state, batch, key, microbatches)
+        local = _local_results(online_probe, local_state.probe, result, batch)
         # Average before the optimizer: all devices then apply the same update, and their copies of
         # the state remain equal. The check below sees a non-finite value of any device.
         reduced = collectives.pmean(local, axis_name)
@@ -151,6 +165,8 @@ def make(
         next_state = _accept(state, next_state, finite, most_skipped)
         return next_state, {"skipped": skipped, **reduced.metrics, **monitored}
 
+    # `parallel` reads this attribute, to refuse a step of another axis.
+    setattr(step, "axis_name", axis_name)  # noqa: B010 (type checkers refuse an assignment)
     return step
 
 
@@ -165,8 +181,8 @@ def _differentiate(method, make_views, state, batch, key, microbatches) -> accum
         part_key = jax.random.fold_in(forward_key, number)
         return method.forward(params, state.stats, state.memory, views, part_key)
 
-    def objective(outputs, part):
-        return method.objective(outputs, state.memory, part, objective_key)
+    def objective(params, outputs, part):
+        return method.objective(params, outputs, state.memory, part, objective_key, state.step)
 
     return accumulate.gradients(
         forward,
@@ -201,7 +217,7 @@ def _advance(
     updates, opt_state = optimizer.update(reduced.grads, state.opt_state, state.params)
     params: Any = optax.apply_updates(state.params, updates)
     # After the optimizer: a target network follows the new parameters.
-    memory = method.remember(state.memory, params, memory_inputs, state.step)
+    memory = method.update_memory(state.memory, params, memory_inputs, state.step)
     probe_state = state.probe
     if online_probe is not None:
         probe_state = probe.advance(online_probe, state.probe, reduced.probe_grads)
@@ -245,7 +261,7 @@ def _monitor(outputs, due, axis_name) -> dict[str, jax.Array]:
 
     def measure(sample):
         # Gather inside the branch, so that steps without these measures do not communicate.
-        rows = collectives.all_gather(sample, axis_name)
+        rows = collectives.all_gather(sample, axis_name, replicated=True)
         sample_metrics = {
             "effective_rank": metrics.effective_rank(rows[:, 0]),
             "uniformity": metrics.uniformity(rows[:, 0]),
@@ -262,32 +278,77 @@ def _monitor(outputs, due, axis_name) -> dict[str, jax.Array]:
 
 
 def parallel(
-    step: Step, *, resident: bool = False, devices: Sequence[Any] | None = None
+    step: Step,
+    *,
+    resident: bool = False,
+    devices: Sequence[Any] | None = None,
+    backend: str = "pmap",
 ) -> ParallelStep:
-    """Compiles a train step for all devices, with pmap.
+    """Compiles a train step for all devices.
 
     Before the first call, replicate the state, and the examples if resident, over a mesh of the
     same devices. Neither has a device axis.
 
     Args:
-        step: A step made with axis_name=AXIS.
+        step: A step that `make` made with axis_name=AXIS.
         resident: True if the data set is in the devices' memory. The parallel step then takes it as
             its third argument, and its batches contain only `index`.
         devices: JAX devices; None uses all.
+        backend: "pmap", or "shard_map", which gives the same results in a single process.
 
     Returns:
         The parallel step.
+
+    Raises:
+        UserError: If the step has another axis_name, if the backend is unknown, or if shard_map is
+            to run in several processes.
     """
+    axis_name = getattr(step, "axis_name", AXIS)
+    if axis_name != AXIS:
+        raise errors.UserError(
+            f"train_step.parallel needs a step with axis_name={AXIS!r}, not {axis_name!r}; pass it "
+            "to train_step.make, to the method, and to the batch norms."
+        )
+    if backend not in _BACKENDS:
+        names = ", ".join(_BACKENDS)
+        raise errors.UserError(f"unknown backend {backend!r}; choose one of {names}.")
 
     def gathering(state, batch, examples):
         gathered = jax.tree.map(lambda x: x[batch["index"]], examples)
         return step(state, {**gathered, **batch})
 
+    return _BACKENDS[backend](gathering if resident else step, resident, devices)
+
+
+def _with_pmap(step, resident, devices):
     return jax.pmap(
-        gathering if resident else step,
+        step,
         axis_name=AXIS,
         in_axes=(None, 0, None) if resident else (None, 0),
         out_axes=(None, None),
         donate_argnums=0,  # the state: the next state reuses its buffers
         devices=devices,
     )
+
+
+def _with_shard_map(step, resident, devices):
+    if jax.process_count() > 1:
+        raise errors.UserError("the backend shard_map runs in one process; use the backend pmap.")
+    mesh = jax.sharding.Mesh(jax.devices() if devices is None else devices, AXIS)
+    split = PartitionSpec(AXIS)
+    whole = PartitionSpec()
+
+    def on_device(state, batch, *examples):
+        return step(state, jax.tree.map(lambda x: x[0], batch), *examples)
+
+    mapped = jax.shard_map(
+        on_device,
+        mesh=mesh,
+        in_specs=(whole, split, whole) if resident else (whole, split),
+        out_specs=whole,
+        check_vma=False,  # the same program as pmap's, and so the same rounding
+    )
+    return jax.jit(mapped, donate_argnums=0)
+
+
+_BACKENDS = {"pmap": _with_pmap, "shard_map": _with_shard_map}

@@ -27,14 +27,14 @@ def test_losses_load_only_arrays_libraries():
     assert done.stderr.strip() == ""
 
 
-def test_cosine_distance_spans_0_to_4():
+def test_normalized_squared_error_spans_0_to_4():
     a = jnp.array([[2.0, 0.0], [0.0, 3.0], [1.0, 0.0]])
     b = jnp.array([[5.0, 0.0], [1.0, 0.0], [-1.0, 0.0]])
-    np.testing.assert_allclose(losses.cosine_distance(a, b), [0.0, 2.0, 4.0], atol=1e-6)
+    np.testing.assert_allclose(losses.normalized_squared_error(a, b), [0.0, 2.0, 4.0], atol=1e-6)
 
 
-def test_cosine_distance_gradient():
-    grad = jax.grad(lambda p: losses.cosine_distance(p, jnp.array([[0.0, 1.0]]))[0])
+def test_normalized_squared_error_gradient():
+    grad = jax.grad(lambda p: losses.normalized_squared_error(p, jnp.array([[0.0, 1.0]]))[0])
     np.testing.assert_allclose(grad(jnp.array([[2.0, 0.0]])), [[0.0, -1.0]], atol=1e-6)
 
 

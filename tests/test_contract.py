@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from byol_jax import metrics, networks, optimizers, probe, train_state, train_step
+from byol_jax import (
+    collectives,
+    losses,
+    metrics,
+    networks,
+    optimizers,
+    probe,
+    train_state,
+    train_step,
+)
+from byol_jax.methods import base
 from support import runs
 
 STEPS, BATCH, EXAMPLES = 5, 16, 40
@@ -193,3 +203,100 @@ def test_a_batch_that_does_not_divide_says_what_to_choose():
     state, step = _make("simclr", None, microbatches=3)
     with pytest.raises(ValueError, match=r"multiple of devices \* 3"):
         step(state, _batch(0))
+
+
+def _prototypes(encoder, projector, *, axis_name=None):
+    """Creates a method whose prototypes are parameters that only the objective uses."""
+    nets = {"encoder": encoder, "projector": projector}
+
+    def init(key, views):
+        base.check_views(views, 2)
+        net_key, prototype_key = jax.random.split(key)
+        params, stats, outputs = base.init_chain(net_key, nets, views[0])
+        shape = (6, outputs["projector"].shape[-1])
+        return {**params, "prototypes": jax.random.normal(prototype_key, shape)}, stats, ()
+
+    def forward(params, stats, memory, views, key):
+        outputs, stats = base.apply_views(nets, params, stats, views)
+        return {"features": outputs["encoder"], "projections": outputs["projector"]}, stats
+
+    def objective(params, outputs, memory, batch, key, step):
+        rows = losses.l2_normalize(outputs["projections"])  # [B, V, D]
+        temperature = 0.5 + 0.01 * step.astype(jnp.float32)
+        scores = jnp.einsum("bvd,kd->bvk", rows, params["prototypes"]) / temperature
+        everywhere = collectives.all_gather(scores, axis_name)
+        balance = jax.nn.logsumexp(everywhere[:, 0], axis=0)  # each example depends on all others
+        targets = jax.lax.stop_gradient(jax.nn.softmax(scores[:, 0] - balance[None, :]))
+        each = -jnp.sum(targets * jax.nn.log_softmax(scores[:, 1]), axis=-1)
+        return each, (), {"temperature": temperature}
+
+    def update_memory(memory, params, memory_inputs, step):
+        return memory
+
+    return base.Method(init, forward, objective, update_memory, coupled=True, axis_name=axis_name)
+
+
+@pytest.mark.parametrize("microbatches", [1, 2])
+def test_trained_prototypes_are_the_same_on_1_and_4_devices(microbatches):
+    def build(axis_name):
+        encoder = networks.resnet_tiny(batch_norm=networks.LayerNorm)
+        projector = networks.mlp((8,), batch_norm=None)
+        method = _prototypes(encoder, projector, axis_name=axis_name)
+        optimizer = optimizers.sgd(0.1)
+        views = (jnp.zeros((2, 8, 8, 1)),) * 2
+        state = train_state.create(method, optimizer, views, seed=0)
+        options = {"microbatches": microbatches, "axis_name": axis_name}
+        return state, train_step.make(method, optimizer, make_views=_views, seed=0, **options)
+
+    one, one_step = build(None)
+    four, four_step = build(train_step.AXIS)
+    initial = one.params["prototypes"]
+    one_step = jax.jit(one_step)
+    four_step = train_step.parallel(four_step)
+    four = jax.device_put(
+        four, NamedSharding(Mesh(jax.local_devices(), train_step.AXIS), PartitionSpec())
+    )
+    for i in range(3):
+        one, _ = one_step(one, _batch(i))
+        parts = jax.tree.map(lambda x: x.reshape(4, -1, *x.shape[1:]), _batch(i))
+        four, _ = four_step(four, parts)
+    assert np.abs(one.params["prototypes"] - initial).max() > 1e-3
+    for x, y in zip(jax.tree.leaves(one.params), jax.tree.leaves(four.params), strict=True):
+        np.testing.assert_allclose(x, y, atol=1e-5)
+
+
+def test_both_backends_train_bitwise_alike():
+    batch = jax.tree.map(lambda x: x.reshape(4, -1, *x.shape[1:]), _batch(0))
+    mesh = Mesh(jax.local_devices(), train_step.AXIS)
+    results = []
+    for backend in ("pmap", "shard_map"):
+        state, step = _make("simclr", train_step.AXIS)
+        state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
+        results.append(train_step.parallel(step, backend=backend)(state, batch))
+    jax.tree.map(np.testing.assert_array_equal, *jax.device_get(results))
+
+
+def test_a_forgotten_axis_name_is_an_error():
+    with pytest.raises(ValueError, match="the method has axis_name None, but the step has 'dev"):
+        method = _build("simclr", None)
+        train_step.make(
+            method, optimizers.sgd(0.1), make_views=_views, seed=0, axis_name=train_step.AXIS
+        )
+    _, step = _make("simclr", None)
+    with pytest.raises(ValueError, match="needs a step with axis_name='devices', not None"):
+        train_step.parallel(step)
+    net = networks.mlp((4, 4))  # its batch norm has no axis name
+    params, stats = net.init(jax.random.key(0), jnp.zeros((4, 4)))
+    many = jax.pmap(lambda x: net.apply(params, stats, x, train=True)[0], train_step.AXIS)
+    with pytest.raises(ValueError, match="BatchNorm runs on several devices, but has no axis_na"):
+        many(jnp.zeros((4, 4, 4)))
+    with pytest.raises(ValueError, match="unknown backend 'xmap'; choose one of pmap, shard_map"):
+        train_step.parallel(_make("simclr", train_step.AXIS)[1], backend="xmap")
+
+
+@pytest.mark.parametrize("name", ["simclr", "byol", "moco", "mocov3", "raft"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_method_of_two_views_refuses_another_number(name, count):
+    method = _build(name, None)
+    with pytest.raises(ValueError, match=f"needs 2 views, not {count}"):
+        method.init(jax.random.key(0), (jnp.zeros((2, 8, 8, 1)),) * count)

@@ -47,7 +47,7 @@ def test_the_loss_tells_a_patch_from_all_patches_of_the_batch():
     method = _make()
     params, stats, _ = method.init(jax.random.key(3), _views())
     outputs, _ = method.forward(params, stats, (), _views(), None)
-    got, _, _ = method.objective(outputs, (), {}, None)
+    got, _, _ = method.objective({}, outputs, (), {}, None, 0)
     patches, predictions = np.asarray(outputs["patches"]), np.asarray(outputs["predictions"])
     assert patches.shape[:3] == (BATCH, 3, 3)
     rows = patches.reshape(-1, patches.shape[-1])

@@ -62,8 +62,8 @@ def test_the_normalizer_is_set_by_the_first_batch_and_stays():
     want = EXAMPLES * np.mean(np.exp(np.einsum("bd,bkd->bk", rows, candidates) / 0.5))
     assert memory.normalizer == 0
     for step in range(3):
-        _, kept, _ = method.objective(_projections(step), memory, _batch(), _key())
-        memory = method.remember(memory, {}, kept, jnp.int32(step))
+        _, kept, _ = method.objective({}, _projections(step), memory, _batch(), _key(), 0)
+        memory = method.update_memory(memory, {}, kept, jnp.int32(step))
         _close(memory.normalizer, want)
 
 
@@ -72,7 +72,7 @@ def test_no_gradient_flows_through_the_normalizer_or_the_kept_rows():
     _, _, memory = method.init(_key(), (_normal(0, BATCH, 4),))
 
     def kept_sum(outputs):
-        _, kept, _ = method.objective(outputs, memory, _batch(), _key())
+        _, kept, _ = method.objective({}, outputs, memory, _batch(), _key(), 0)
         return kept["normalizer"] + kept["rows"].sum()
 
     assert not np.any(jax.grad(kept_sum)(_projections(0))["projections"])
@@ -81,8 +81,10 @@ def test_no_gradient_flows_through_the_normalizer_or_the_kept_rows():
 def test_the_last_of_two_rows_of_one_example_enters_the_bank():
     method = _instdisc(0, decay=0.25)
     _, _, memory = method.init(_key(), (_normal(0, BATCH, 4),))
-    _, kept, _ = method.objective(_projections(0), memory, _batch([7, 2, 7, 0, 7, 1]), _key())
-    bank = method.remember(memory, {}, kept, jnp.int32(0)).bank
+    _, kept, _ = method.objective(
+        {}, _projections(0), memory, _batch([7, 2, 7, 0, 7, 1]), _key(), 0
+    )
+    bank = method.update_memory(memory, {}, kept, jnp.int32(0)).bank
     row = 0.25 * memory.bank[7] + 0.75 * losses.l2_normalize(_projections(0)["projections"])[4, 0]
     _close(bank[7], row / np.linalg.norm(row))
     np.testing.assert_array_equal(bank[3:7], memory.bank[3:7])
@@ -91,7 +93,7 @@ def test_the_last_of_two_rows_of_one_example_enters_the_bank():
 def test_the_exact_softmax_is_over_the_whole_bank():
     method = _instdisc(0)
     _, _, memory = method.init(_key(), (_normal(0, BATCH, 4),))
-    got, _, _ = method.objective(_projections(0), memory, _batch([7, 2, 7, 0, 9, 1]), _key())
+    got, _, _ = method.objective({}, _projections(0), memory, _batch([7, 2, 7, 0, 9, 1]), _key(), 0)
     rows = np.asarray(losses.l2_normalize(_projections(0)["projections"][:, 0]))
     logits = rows @ np.asarray(memory.bank).T / 0.5
     _close(got, special.logsumexp(logits, axis=1) - logits[range(BATCH), [7, 2, 7, 0, 9, 1]])
@@ -101,7 +103,7 @@ def test_the_nce_loss_reads_the_bank_where_index_and_noise_say():
     method = _instdisc(4)
     _, _, memory = method.init(_key(), (_normal(0, BATCH, 4),))
     memory = memory._replace(normalizer=jnp.float32(3.0))
-    got, _, _ = method.objective(_projections(0), memory, _batch([7, 2, 5, 0, 9, 1]), _key())
+    got, _, _ = method.objective({}, _projections(0), memory, _batch([7, 2, 5, 0, 9, 1]), _key(), 0)
     rows = np.asarray(losses.l2_normalize(_projections(0)["projections"][:, 0]))
     model = np.exp(rows @ np.asarray(memory.bank).T / 0.5) / 3.0
     positive = model[range(BATCH), [7, 2, 5, 0, 9, 1]]

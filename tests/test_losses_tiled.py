@@ -23,6 +23,13 @@ def _normal(seed, *shape):
     return jax.random.normal(jax.random.key(seed), shape)
 
 
+def _over_rows(queries, rows, excluded=None):
+    """log_sum_exp.over_rows, where each query's sum leaves out one row or none."""
+    ids = jnp.full(len(queries), -1) if excluded is None else excluded
+    valid = jnp.ones(len(rows), bool)
+    return log_sum_exp.over_rows(queries, ids, log_sum_exp.Rows(rows, jnp.arange(len(rows)), valid))
+
+
 def _plain(queries, rows, excluded=None):
     """The oracle: all logits in one array."""
     logits = queries @ rows.T
@@ -96,7 +103,7 @@ def test_tiles_give_the_log_sum_exp_and_its_gradients(size, exclude, small_tiles
     queries, rows = _normal(0, size[0], 3), _normal(1, size[1], 3)
     excluded = (jnp.arange(size[0]) * 5) % size[1] if exclude else None
     _agree(
-        lambda *arrays: log_sum_exp.over_rows(*arrays, excluded),
+        lambda *arrays: _over_rows(*arrays, excluded),
         lambda *arrays: _plain(*arrays, excluded),
         (queries, rows),
     )
@@ -107,7 +114,9 @@ def test_tiles_give_the_log_sum_exp_and_its_gradients(size, exclude, small_tiles
 def test_a_loss_in_tiles_is_the_plain_formula(name, temperature, small_tiles):
     loss, plain, arrays = CASES[name]
     kwargs = {"temperature": temperature}
-    _agree(functools.partial(loss, **kwargs), functools.partial(plain, **kwargs), arrays)
+    # At 1e-3 the logits are near 5000, where float32 has steps of 5e-4, in the plain formula too.
+    rtol = 1e-3 if temperature < 0.1 else 2e-5
+    _agree(functools.partial(loss, **kwargs), functools.partial(plain, **kwargs), arrays, rtol)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -125,18 +134,18 @@ def test_bfloat16_arrays_give_float32_losses_of_the_same_numbers(name, small_til
 @pytest.mark.parametrize("scale", [0.0, 1.0, 1e4])
 def test_ties_and_extremes_neither_overflow_nor_give_nan(scale, small_tiles):
     rows = jnp.full((9, 4), scale)
-    each, grads = _value_and_pullback(log_sum_exp.over_rows, (rows, rows))
+    each, grads = _value_and_pullback(_over_rows, (rows, rows))
     np.testing.assert_allclose(each, 4 * scale**2 + np.log(9.0), rtol=1e-6)
     _close(grads[0], jnp.linspace(0.5, 2.0, 9)[:, None] * rows)
     far = jnp.array([-3e4] * 8 + [3e4])[:, None]  # the last tile, alone, holds the maximum
-    np.testing.assert_allclose(log_sum_exp.over_rows(jnp.ones((5, 1)), far), 3e4)
+    np.testing.assert_allclose(_over_rows(jnp.ones((5, 1)), far), 3e4)
 
 
 def test_a_first_tile_of_excluded_rows_alone_leaves_no_trace(monkeypatch):
     monkeypatch.setattr(log_sum_exp, "TILE", 1)
     rows, own = _normal(0, 3, 2), jnp.arange(3)
     _agree(
-        lambda *arrays: log_sum_exp.over_rows(*arrays, own),
+        lambda *arrays: _over_rows(*arrays, own),
         lambda *arrays: _plain(*arrays, own),
         (rows, rows),
     )
@@ -189,7 +198,7 @@ def test_nobody_pays_for_what_is_not_asked(small_tiles):
     queries, rows = _normal(0, 8, 3), _normal(1, 16, 3)
 
     def total(queries, rows):
-        return log_sum_exp.over_rows(queries, rows).sum()
+        return _over_rows(queries, rows).sum()
 
     assert _products(total, queries, rows) == 1
     assert _products(jax.grad(total), queries, rows) == 2

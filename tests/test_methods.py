@@ -66,12 +66,12 @@ def test_byols_loss_spans_0_to_8():
     objective = _make("byol").objective
     for sign, want in [(1.0, 0.0), (-1.0, 8.0)]:
         outputs = _byol_outputs((a, b), (3.0 * sign * b, sign * a))
-        _close(objective(outputs, None, {}, None)[0], np.full(BATCH, want))
+        _close(objective({}, outputs, None, {}, None, 0)[0], np.full(BATCH, want))
 
 
 def test_each_prediction_of_byol_meets_the_other_views_target():
     predictions, targets = _views(0), _views(7)
-    got = _make("byol").objective(_byol_outputs(predictions, targets), None, {}, None)[0]
+    got = _make("byol").objective({}, _byol_outputs(predictions, targets), None, {}, None, 0)[0]
     p, z = (np.stack([losses.l2_normalize(v) for v in views]) for views in (predictions, targets))
     _close(got, np.sum((p[0] - z[1]) ** 2, axis=1) + np.sum((p[1] - z[0]) ** 2, axis=1))
 
@@ -84,7 +84,7 @@ def test_no_gradient_reaches_the_target_network(name):
     def loss(target, online):
         held = target if name == "byol" else memory._replace(target=target)
         outputs, _ = method.forward(online, stats, held, _views(), _key())
-        return method.objective(outputs, memory, {}, None)[0].mean()
+        return method.objective({}, outputs, memory, {}, None, 0)[0].mean()
 
     target = memory if name == "byol" else memory.target
     to_target, to_online = jax.grad(loss, argnums=(0, 1))(target, params)
@@ -98,7 +98,7 @@ def test_byols_target_follows_the_online_network_by_the_scheduled_decay():
     params = jax.tree.map(lambda leaf: leaf + 1.0, params)
     for step in (0, 4, 8):
         decay = 1 - 0.1 * (np.cos(np.pi * step / 8) + 1) / 2
-        got = method.remember(target, params, (), jnp.int32(step))
+        got = method.update_memory(target, params, (), jnp.int32(step))
         online = {name: params[name] for name in ("encoder", "projector")}
         weighed = jax.tree.map(lambda t, o, d=decay: d * t + (1 - d) * o, target, online)
         _assert_trees(_close, got, weighed)
@@ -108,7 +108,7 @@ def test_byols_constant_decay_is_the_same_at_every_step():
     method = _make("byol", decay=0.75, total_steps=8)
     for step in (0, 8):
         zeros, ones = ({"encoder": leaf, "projector": leaf} for leaf in (jnp.zeros(2), jnp.ones(2)))
-        moved = method.remember(zeros, ones, (), jnp.int32(step))
+        moved = method.update_memory(zeros, ones, (), jnp.int32(step))
         _close(moved["encoder"], np.full(2, 0.25))
 
 
@@ -159,8 +159,8 @@ def test_mocos_queue_is_a_deque_of_its_keys_which_are_one_long():
     queue = collections.deque(np.asarray(memory.queue.rows), maxlen=2 * BATCH + 1)
     for step in range(3):
         outputs, stats = method.forward(params, stats, memory, _views(step), _key())
-        _, kept, _ = method.objective(outputs, memory, {}, None)
-        memory = method.remember(memory, params, kept, jnp.int32(step))
+        _, kept, _ = method.objective({}, outputs, memory, {}, None, 0)
+        memory = method.update_memory(memory, params, kept, jnp.int32(step))
         queue.extend(np.asarray(outputs["keys"][:, 0]))
         _close(np.linalg.norm(outputs["keys"][:, 0], axis=1), np.ones(BATCH))
     assert memory.queue.cursor == 3 * BATCH % (2 * BATCH + 1)
@@ -171,7 +171,7 @@ def test_mocos_loss_tells_the_key_from_the_queue_before_the_push():
     method = _make("moco", capacity=12, temperature=0.2)
     params, stats, memory = method.init(_key(), _views())
     outputs, _ = method.forward(params, stats, memory, _views(), _key())
-    got = method.objective(outputs, memory, {}, None)[0]
+    got = method.objective({}, outputs, memory, {}, None, 0)[0]
     queries = np.asarray(losses.l2_normalize(outputs["projections"][:, 0]))
     positive = np.sum(queries * np.asarray(outputs["keys"][:, 0]), axis=1, keepdims=True)
     logits = np.concatenate([positive, queries @ np.asarray(memory.queue.rows).T], axis=1) / 0.2
@@ -182,13 +182,13 @@ def test_symmetric_moco_adds_both_directions_and_queues_both_views():
     one, both = (_make("moco", capacity=2 * BATCH, symmetric=s) for s in (False, True))
     params, stats, memory = both.init(_key(), _views())
     outputs, _ = both.forward(params, stats, memory, _views(), _key())
-    got, kept, _ = both.objective(outputs, memory, {}, None)
+    got, kept, _ = both.objective({}, outputs, memory, {}, None, 0)
     wanted = 0.0
     for views in (_views(), _views()[::-1]):
         alone, _ = one.forward(params, stats, memory, views, _key())
-        wanted += one.objective(alone, memory, {}, None)[0]
+        wanted += one.objective({}, alone, memory, {}, None, 0)[0]
     _close(got, wanted)
-    queue = both.remember(memory, params, kept, jnp.int32(0)).queue
+    queue = both.update_memory(memory, params, kept, jnp.int32(0)).queue
     _close(queue.rows, jnp.concatenate([outputs["keys"][:, 0], outputs["keys"][:, 1]]))
 
 
@@ -250,7 +250,7 @@ def test_bfloat16_keeps_simclrs_loss_and_most_of_its_gradient():
 
         def loss(params):
             outputs, _ = method.forward(params, stats, memory, views, _key())
-            return method.objective(outputs, memory, {}, _key())[0].mean()
+            return method.objective({}, outputs, memory, {}, _key(), 0)[0].mean()
 
         value, grads = jax.jit(jax.value_and_grad(loss))(params)
         return value, jnp.concatenate([x.ravel() for x in jax.tree.leaves(grads)])
@@ -265,7 +265,8 @@ def test_bfloat16_keeps_simclrs_loss_and_most_of_its_gradient():
 def test_sum_directions_doubles_simclrs_loss():
     outputs = {"projections": _normal(0, BATCH, 2, DIM)}
     mean, total = (
-        _make("simclr", sum_directions=s).objective(outputs, (), {}, None)[0] for s in (False, True)
+        _make("simclr", sum_directions=s).objective({}, outputs, (), {}, None, 0)[0]
+        for s in (False, True)
     )
     a, b = outputs["projections"][:, 0], outputs["projections"][:, 1]
     _close(mean, losses.nt_xent(a, b, temperature=0.1))
@@ -277,7 +278,7 @@ def test_supervised_is_the_cross_entropy_of_the_projectors_scores():
     params, stats, memory = method.init(_key(), _views())
     outputs, _ = method.forward(params, stats, memory, _views(), None)
     label = np.array([0, 1, 2, 2, 1, 0])
-    got, _, _ = method.objective(outputs, memory, {"label": jnp.asarray(label)}, None)
+    got, _, _ = method.objective({}, outputs, memory, {"label": jnp.asarray(label)}, None, 0)
     scores = np.asarray(outputs["projections"][:, 0])
     _close(got, special.logsumexp(scores, axis=1) - scores[range(BATCH), label])
     dense = params["encoder"]["Dense_0"]

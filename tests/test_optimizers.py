@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
+from flax import nnx
 
 from byol_jax import optimizers
 
@@ -122,10 +124,41 @@ def test_the_kernels_mask_leaves_biases_and_scales_undecayed(name):
 
 def test_masks_read_the_names_of_any_pytree():
     pair = collections.namedtuple("pair", ["weights", "bias"])
-    leaf = np.zeros(1)
+    leaf = np.zeros((1, 1))  # parameters stacked along a further axis
     tree = {"a": pair(leaf, leaf), "b": [leaf, {"scale": leaf}]}
     assert optimizers.kernels(tree) == {"a": pair(True, False), "b": [True, {"scale": False}]}
     assert all(jax.tree.leaves(optimizers.everything(tree)))
+
+
+def test_the_kernels_mask_recognizes_biases_of_other_libraries():
+    matrix = np.zeros((2, 3))
+    vector = np.zeros(3)
+
+    class Model(nnx.Module):
+        def __init__(self):
+            self.dense = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+            self.norm = nnx.BatchNorm(3, rngs=nnx.Rngs(0))
+
+    state = nnx.state(Model(), nnx.Param)
+    mask = nnx.to_pure_dict(optimizers.kernels(state))
+    assert mask == {
+        "dense": {"bias": False, "kernel": True},
+        "norm": {"bias": False, "scale": False},
+    }
+    boxed = {"w": nn.Partitioned(matrix, (None, "x")), "v": nn.Partitioned(vector, ("x",))}
+    assert jax.tree.leaves(optimizers.kernels(boxed)) == [False, True]
+    haiku = {"linear": {"w": matrix, "b": vector}, "norm": {"scale": vector, "offset": vector}}
+    assert optimizers.kernels(haiku) == {
+        "linear": {"w": True, "b": False},
+        "norm": {"scale": False, "offset": False},
+    }
+    assert optimizers.kernels([matrix, vector]) == [True, False]  # Keras
+
+
+@pytest.mark.parametrize("name", ["sgd", "lars", "adamw"])
+def test_a_mask_that_is_a_string_is_refused(name):
+    with pytest.raises(ValueError, match="not the string 'kernels'; pass optimizers.MASKS"):
+        optimizers.OPTIMIZERS[name](0.1, mask="kernels")
 
 
 @jax.numpy_dtype_promotion("standard")

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from byol_jax import (
     ema,
@@ -34,11 +35,13 @@ def _momentum(opt_state):
 
 
 @recorded.kind("byol")
-def test_byol(file):
+@pytest.mark.parametrize("backend", recorded.BACKENDS)
+def test_byol(file, backend):
+    axis_name = recorded.axis_of(backend)
     trace = recorded.load(file)
     meta = trace.meta
     params, target, stats = parts.byol_state(trace, "init")
-    method = parts.byol_method(meta, params["encoder"])
+    method = parts.byol_method(meta, params["encoder"], axis_name)
     schedule, lars = parts.byol_schedule(meta), meta["lars"]
     optimizer = optimizers.lars(
         schedule,
@@ -62,7 +65,7 @@ def test_byol(file):
         make_views=parts.byol_views,
         seed=0,
         online_probe=online_probe,
-        axis_name=train_step.AXIS,
+        axis_name=axis_name,
     )
 
     def after(i, state, metrics):
@@ -91,14 +94,15 @@ def test_byol(file):
     def batch_of(i):
         return recorded.batch(trace, i, ("view1", "view2"), "labels")
 
-    recorded.run(trace, lambda batch: step, state, batch_of, after)
+    recorded.run(trace, lambda batch: step, state, batch_of, after, backend)
 
 
 # MoCo
 
 
 @recorded.kind("moco")
-def test_moco(file):
+@pytest.mark.parametrize("backend", recorded.BACKENDS)
+def test_moco(file, backend):
     """The recorded code moves its key encoder before it is used, ours after the update.
 
     So what it used in step i is what we hold after step i - 1.
@@ -107,7 +111,9 @@ def test_moco(file):
     meta = trace.meta
     online, online_stats = names.from_torch(trace.under("init/encoder_q."))
     target, target_stats = names.from_torch(trace.under("init/encoder_k."))
-    nets = parts.moco_networks(trace, online)
+    axis_name = recorded.axis_of(backend)
+    groups = meta["devices"] if axis_name is None else 1
+    nets = parts.moco_networks(trace, online, groups)
     settings = meta["sgd"]
     optimizer = optimizers.sgd(
         settings["learning_rate"],
@@ -131,12 +137,12 @@ def test_moco(file):
             decay=meta["decay"],
             temperature=meta["temperature"],
             permutation=lambda key, num_rows: order,
-            axis_name=train_step.AXIS,
+            axis_name=axis_name,
         )
         options = {
             "make_views": parts.as_they_are,
             "seed": 0,
-            "axis_name": train_step.AXIS,
+            "axis_name": axis_name,
         }
         return train_step.make(method, optimizer, **options)
 
@@ -161,33 +167,54 @@ def test_moco(file):
         order = trace.arrays[f"log/{i}/shuffle"].astype(np.int32)
         return recorded.batch(trace, i, ("query_view", "key_view"), order=order)
 
-    recorded.run(trace, make, state, batch_of, after)
+    recorded.run(trace, make, state, batch_of, after, backend)
 
 
 # Contrast and the bank
 
 
 @recorded.kind("simclr")
-def test_simclrs_loss(file):
+@pytest.mark.parametrize("backend", recorded.BACKENDS)
+def test_simclrs_loss(file, backend):
     trace = recorded.load(file)
     assert trace.meta["hidden_norm"], "SimCLR's code can leave rows unnormalized; ours does not"
     devices, hidden = trace.meta["devices"], trace.arrays["hidden"]
     hidden = hidden.reshape(devices, 2, -1, hidden.shape[-1]).swapaxes(1, 2)
+    axis_name = recorded.axis_of(backend)
     method = methods.simclr(
         None,
         None,
         temperature=trace.meta["temperature"],
         sum_directions=True,
-        axis_name=train_step.AXIS,
+        axis_name=axis_name,
     )
 
     def mean_loss(projections):
-        each, _, _ = method.objective({"projections": projections}, (), {}, None)
+        each, _, _ = method.objective({}, {"projections": projections}, (), {}, None, 0)
         return jnp.mean(each)
 
-    many = jax.pmap(jax.value_and_grad(mean_loss), train_step.AXIS, devices=jax.devices()[:devices])
-    loss, grad = many(hidden)  # of all devices' losses: a gathered row sends its gradient home
-    recorded.compare("loss", loss, trace.arrays["loss"].reshape(devices), recorded.LOSS)
+    # The gradient of the sum over devices: a gathered row sends its gradient home.
+    local = jax.value_and_grad(mean_loss)
+    mesh = Mesh(jax.devices()[:devices], train_step.AXIS)
+    split = PartitionSpec(train_step.AXIS)
+    want_loss = trace.arrays["loss"].reshape(devices)
+    if backend == "pmap":
+        loss, grad = jax.pmap(local, train_step.AXIS, devices=jax.devices()[:devices])(hidden)
+    elif backend == "shard_map":
+
+        def on_device(hidden):
+            loss, grad = local(hidden[0])
+            return loss[None], grad[None]
+
+        loss, grad = jax.jit(jax.shard_map(on_device, mesh=mesh, in_specs=split, out_specs=split))(
+            hidden
+        )
+    else:
+        rows = hidden.reshape(-1, *hidden.shape[2:])
+        loss, grad = jax.jit(local)(jax.device_put(rows, NamedSharding(mesh, split)))
+        want_loss = want_loss.mean()  # of the global batch
+        grad = grad.reshape(hidden.shape) * devices
+    recorded.compare("loss", loss, want_loss, recorded.LOSS)
     wanted = trace.arrays["grad"].reshape(devices, 2, -1, hidden.shape[-1]).swapaxes(1, 2)
     recorded.compare("gradient", grad, wanted)
 
@@ -216,11 +243,11 @@ def test_instdisc(file):
 
         def mean_loss(features, memory=memory, index=index):
             outputs, given = {"projections": features[:, None]}, {"index": index, "row": index}
-            each, kept, _ = method.objective(outputs, memory, given, None)
+            each, kept, _ = method.objective({}, outputs, memory, given, None, 0)
             return jnp.mean(each), kept
 
         (loss, kept), grad = jax.value_and_grad(mean_loss, has_aux=True)(features)
-        memory = method.remember(memory, (), kept, i)
+        memory = method.update_memory(memory, (), kept, i)
         wanted = log["feature_grad"]
         wanted = wanted - features * np.sum(features * wanted, axis=1, keepdims=True)
         recorded.compare(f"step {i} loss", loss, log["loss"].reshape(()), recorded.LOSS)

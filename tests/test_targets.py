@@ -40,7 +40,7 @@ def _outputs(method):
 
 def _mean_loss(method, params, stats, target):
     outputs, _ = method.forward(params, stats, target, _views(), None)
-    return jnp.mean(method.objective(outputs, target, {}, None)[0])
+    return jnp.mean(method.objective({}, outputs, target, {}, None, 0)[0])
 
 
 def _cosines(a, b):
@@ -57,7 +57,7 @@ def test_without_a_predictor_the_projections_run_to_the_target():
     params, _, target, outputs = _outputs(method)
     assert sorted(params) == sorted(target) == ["encoder", "projector"]
     np.testing.assert_array_equal(outputs["predictions"], outputs["projections"])
-    got = method.objective(outputs, target, {}, None)[0]
+    got = method.objective({}, outputs, target, {}, None, 0)[0]
     cosines = _cosines(outputs["projections"], outputs["targets"][:, ::-1])
     _close(got, np.sum(2 - 2 * cosines, axis=1))
 
@@ -65,14 +65,14 @@ def test_without_a_predictor_the_projections_run_to_the_target():
 def test_without_a_moving_average_the_target_is_the_online_network():
     method = _make("byol", decay=0.0)
     params, _, target, _ = _outputs(method)
-    moved = method.remember(target, params, (), jnp.int32(0))
+    moved = method.update_memory(target, params, (), jnp.int32(0))
     jax.tree.map(np.testing.assert_array_equal, moved, {k: params[k] for k in moved})
 
 
 def test_a_decay_of_1_never_moves_the_target():
     method = _make("byol", decay=1.0)
     params, _, target, _ = _outputs(method)
-    moved = method.remember(target, params, (), jnp.int32(0))
+    moved = method.update_memory(target, params, (), jnp.int32(0))
     jax.tree.map(np.testing.assert_array_equal, moved, target)
 
 
@@ -96,7 +96,7 @@ def test_a_moving_average_without_stop_gradient_is_refused():
 def test_raft_aligns_the_views_and_runs_from_the_target():
     method = _make("raft", align_weight=3.0, away_weight=0.5)
     _, _, target, outputs = _outputs(method)
-    got, _, metrics = method.objective(outputs, target, {}, None)
+    got, _, metrics = method.objective({}, outputs, target, {}, None, 0)
     predictions = outputs["predictions"]
     align = 2 - 2 * _cosines(predictions[:, 0], predictions[:, 1])
     away = np.mean(2 - 2 * _cosines(predictions, outputs["targets"]), axis=1)
@@ -127,7 +127,7 @@ def test_rafts_predictor_may_stay_out_of_the_running():
 def test_mocov3_finds_the_other_views_target_in_the_batch():
     method = _make("mocov3", temperature=0.2)
     _, _, target, outputs = _outputs(method)
-    got, _, _ = method.objective(outputs, target, {}, None)
+    got, _, _ = method.objective({}, outputs, target, {}, None, 0)
     predictions, targets = (
         np.asarray(losses.l2_normalize(outputs[name])) for name in ("predictions", "targets")
     )

@@ -278,7 +278,7 @@ def test_a_new_method_is_one_entry_in_the_table(tmp_path, monkeypatch):
 
     def mine(encoder, projector, *, weight: float = 1.0, axis_name: str | None = None):
         method = methods.simclr(encoder, projector, axis_name=axis_name)
-        return method._replace(schedules={"weight": lambda step: weight * step}, capacity=7)
+        return method._replace(schedules={"weight": lambda step: weight * step}, queue_capacity=7)
 
     monkeypatch.setitem(methods.METHODS, "mine", mine)
     config = _config("simclr", method={"name": "mine", "weight": 2.0})

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 
 from byol_jax import errors
 
@@ -37,4 +38,5 @@ def sometimes(
         return image
     if probability == 1:
         return change(image)
-    return jax.lax.cond(jax.random.bernoulli(key, probability), change, lambda image: image, image)
+    happens = jax.random.bernoulli(key, jnp.float32(probability))
+    return jax.lax.cond(happens, change, lambda image: image, image)

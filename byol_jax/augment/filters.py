@@ -104,6 +104,6 @@ def random_blur(
     if size == 1:
         return image
     chance_key, sigma_key = jax.random.split(key)
-    drawn_sigma = jax.random.uniform(sigma_key, minval=sigma[0], maxval=sigma[1])
+    drawn_sigma = jax.random.uniform(sigma_key, dtype=jnp.float32, minval=sigma[0], maxval=sigma[1])
     change = functools.partial(blur, sigma=drawn_sigma, kernel_size=size, padding=padding)
     return chance.sometimes(chance_key, image, probability=probability, change=change)

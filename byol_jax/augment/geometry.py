@@ -18,7 +18,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from byol_jax import errors
+from byol_jax import collectives, errors
 from byol_jax.augment import chance
 
 
@@ -89,8 +89,10 @@ def _resample_by_taps(image, start, length, *, axis, num_out, method, antialias)
         return total + tap_weights.reshape(weight_shape) * values, None
 
     # A loop: XLA:CPU would fuse two unrolled axes, and gather taps x taps pixels for each output.
+    # shard_map requires that the sum starts as varying as it ends.
     start_sum = jnp.zeros(out_shape, image.dtype)
-    resampled, _ = jax.lax.scan(add, start_sum, (pixels.T, weights.T))
+    start_sum, image, taps = collectives.vary_alike((start_sum, image, (pixels.T, weights.T)))
+    resampled, _ = jax.lax.scan(add, start_sum, taps)
     return resampled
 
 
@@ -227,11 +229,13 @@ def _central_box(height: int, width: int, ratio: Sequence[float]) -> tuple[int, 
 def _draw_sides(key, num_pixels, area, ratio, attempts):
     """Draws the heights and widths of random boxes, int32 [attempts] each."""
     area_key, ratio_key = jax.random.split(key)
-    shares = jax.random.uniform(area_key, (attempts,), minval=area[0], maxval=area[1])
+    shares = jax.random.uniform(area_key, (attempts,), jnp.float32, minval=area[0], maxval=area[1])
     areas = num_pixels * shares
     low = math.log(ratio[0])
     high = math.log(ratio[1])
-    ratios = jnp.exp(jax.random.uniform(ratio_key, (attempts,), minval=low, maxval=high))
+    ratios = jnp.exp(
+        jax.random.uniform(ratio_key, (attempts,), jnp.float32, minval=low, maxval=high)
+    )
     sides = (jnp.sqrt(areas / ratios), jnp.sqrt(areas * ratios))
     return tuple(jnp.maximum(jnp.round(side).astype(jnp.int32), 1) for side in sides)
 

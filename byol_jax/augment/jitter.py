@@ -18,11 +18,12 @@ def _clip_after(operation: Callable[..., jax.Array], **parameters: Any) -> _Oper
 
 
 def _draw_factor(key: jax.Array, strength: float) -> jax.Array:
-    return jax.random.uniform(key, minval=max(0.0, 1.0 - strength), maxval=1.0 + strength)
+    low = max(0.0, 1.0 - strength)
+    return jax.random.uniform(key, dtype=jnp.float32, minval=low, maxval=1.0 + strength)
 
 
 def _draw_delta(key: jax.Array, strength: float) -> jax.Array:
-    return jax.random.uniform(key, minval=-strength, maxval=strength)
+    return jax.random.uniform(key, dtype=jnp.float32, minval=-strength, maxval=strength)
 
 
 def _draw_order(key: jax.Array, count: int) -> jax.Array:

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
-from byol_jax import errors
+from byol_jax import errors, explicit
 from byol_jax.augment import color, filters, geometry, jitter
 
 
@@ -209,6 +210,12 @@ def pipeline(**settings: Any) -> Callable[[jax.Array, jax.Array], jax.Array]:
     return functools.partial(_make_view, settings=checked)
 
 
+def _image_specs(keys, images):
+    """Returns the sharding of a batch of views: that of the images' first axis."""
+    del keys
+    return PartitionSpec(*explicit.spec(images, axes=1), None, None, None)
+
+
 def batched(
     view: Callable[[jax.Array, jax.Array], jax.Array],
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
@@ -233,6 +240,7 @@ def batched(
         views = jax.lax.map(lambda pair: view(*pair).astype(loop_dtype), (keys, images))
         return views.astype(dtype)
 
+    @explicit.automatic(_image_specs)
     def views(keys: jax.Array, images: jax.Array) -> jax.Array:
         return jax.lax.platform_dependent(keys, images, cpu=one_by_one, default=jax.vmap(view))
 

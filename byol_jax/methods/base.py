@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
-from byol_jax import ema, errors, networks
+from byol_jax import collectives, ema, errors, networks
 
 TARGET_STATS = ("own", "copied", "averaged")
 
@@ -64,28 +64,34 @@ class Objective(Protocol):
 
     def __call__(
         self,
+        params: dict[str, Any],
         outputs: dict[str, jax.Array],
         memory: Any,
         batch: dict[str, jax.Array],
         key: jax.Array,
+        step: jax.Array,
     ) -> tuple[jax.Array, Any, dict[str, jax.Array]]:
         """Computes one loss per example, which may depend on the examples of all devices.
 
         Args:
+            params: Parameters of the networks, and any others that `Init` creates, such as the
+                prototypes of a clustering loss. They receive gradients from here too.
             outputs: The outputs of `Forward` for the whole batch of this device.
             memory: See `Method`.
             batch: `index` [B], the examples' numbers in the data set; `row` [B], their positions in
                 the global batch; `image`; and `label` [B] if the data set has labels.
             key: PRNG key, the same on all devices.
+            step: Number of optimizer steps before this one, an int32 scalar.
 
         Returns:
-            The losses [B]; what `Remember` needs, a pytree of leaves [B, ...] (a coupled method may
-            also return scalars); and metrics, scalars that the train step averages over devices.
+            The losses [B]; what `UpdateMemory` needs, a pytree of leaves [B, ...] (a coupled method
+            may also return scalars); and metrics, scalars that the train step averages over
+            devices.
         """
         ...
 
 
-class Remember(Protocol):
+class UpdateMemory(Protocol):
     """A function that updates the memory of a method after the optimizer step."""
 
     def __call__(
@@ -134,12 +140,13 @@ class Method(NamedTuple):
         init: Creates params, stats and memory.
         forward: Runs the networks.
         objective: Computes the losses.
-        remember: Updates the memory.
+        update_memory: Updates the memory.
         coupled: False promises that no loss depends on another example of the batch, so that
             gradient accumulation needs one forward pass instead of two.
         schedules: Hyper-parameters that change during training, such as the target's decay, by
             name; the log shows them.
-        capacity: Number of rows in the method's queue; 0 without a queue.
+        queue_capacity: Number of rows in the method's queue; 0 without a queue.
+        axis_name: The axis name with which the functions communicate between devices.
         needs_labels: True if the batch must contain `label`.
         patches: Arguments of networks.patchwise if the encoder sees patches of an image, whose
             features evaluation averages; None if it sees whole images.
@@ -148,10 +155,11 @@ class Method(NamedTuple):
     init: Init
     forward: Forward
     objective: Objective
-    remember: Remember
+    update_memory: UpdateMemory
     coupled: bool
     schedules: Mapping[str, Schedule] = {}
-    capacity: int = 0
+    queue_capacity: int = 0
+    axis_name: collectives.AxisName = None
     needs_labels: bool = False
     patches: Mapping[str, int] | None = None
 
@@ -261,6 +269,23 @@ def target_stats(kind: str, old: Any, own: Any, online: Any, *, decay: float) ->
     if kind == "own":
         return own
     return online if kind == "copied" else ema.update(old, online, decay=decay)
+
+
+def check_views(views: Sequence[jax.Array], count: int) -> None:
+    """Checks the number of views.
+
+    Args:
+        views: The views.
+        count: The number of views that the method compares.
+
+    Raises:
+        UserError: If the number differs.
+    """
+    if len(views) != count:
+        raise errors.UserError(
+            f"this method needs {count} views, not {len(views)}; change make_views, or the "
+            "sections of config.views."
+        )
 
 
 def stack_views(views: Sequence[jax.Array]) -> jax.Array:

@@ -6,7 +6,7 @@ The target is a moving average of the online network.
 
 import jax
 
-from byol_jax import ema, errors, losses, networks
+from byol_jax import collectives, ema, errors, losses, networks
 from byol_jax.methods import base
 
 
@@ -21,11 +21,11 @@ def byol(
     target_stats: str = "own",
     separate_target: bool = False,
     stop_gradient: bool = True,
-    axis_name: str | None = None,
+    axis_name: collectives.AxisName = None,
 ) -> base.Method:
     """Creates BYOL, which predicts a target network's projection of the other view.
 
-    The loss is the sum of losses.cosine_distance in both directions, between 0 and 8.
+    The loss is the sum of losses.normalized_squared_error in both directions, between 0 and 8.
 
     Args:
         encoder: Backbone, images to features [B, F].
@@ -42,7 +42,7 @@ def byol(
             code does. False copies those of the online network.
         stop_gradient: False lets the gradient flow through the targets, which are then projections
             of the online network. There is no moving average, so the decay must be 0.
-        axis_name: Ignored; examples interact only through batch norm.
+        axis_name: Name of the mapped device axis; examples interact only through batch norm.
 
     Returns:
         The method.
@@ -51,7 +51,6 @@ def byol(
         UserError: The decay_schedule is unknown, a cosine has no total_steps, or the decay is above
             0 without stop_gradient.
     """
-    del axis_name
     target_nets = {"encoder": encoder, "projector": projector}
     online = target_nets if predictor is None else {**target_nets, "predictor": predictor}
     decay_at = _decay(decay, decay_schedule, total_steps)
@@ -62,6 +61,7 @@ def byol(
         )
 
     def init(key, views):
+        base.check_views(views, 2)
         online_key, predictor_key, target_key = jax.random.split(key, 3)
         target, target_stats, outputs = base.init_chain(online_key, target_nets, views[0])
         params = dict(target)
@@ -76,6 +76,7 @@ def byol(
 
     def forward(params, stats, memory, views, key):
         del key
+        base.check_views(views, 2)
         online_stats = {name: stats[name] for name in online}
         x, online_stats = base.apply_views(online, params, online_stats, views)
         targets = x["projector"]
@@ -98,21 +99,27 @@ def byol(
         }
         return outputs, {**online_stats, "target": next_target_stats}
 
-    def objective(outputs, memory, batch, key):
-        del memory, batch, key
+    def objective(params, outputs, memory, batch, key, step):
+        del params, memory, batch, key, step
         predictions = outputs["predictions"]
         targets = outputs["targets"]
-        first = losses.cosine_distance(predictions[:, 0], targets[:, 1])
-        second = losses.cosine_distance(predictions[:, 1], targets[:, 0])
+        first = losses.normalized_squared_error(predictions[:, 0], targets[:, 1])
+        second = losses.normalized_squared_error(predictions[:, 1], targets[:, 0])
         return first + second, (), {}
 
-    def remember(memory, params, memory_inputs, step):
+    def update_memory(memory, params, memory_inputs, step):
         del memory_inputs
         online_params = {name: params[name] for name in target_nets}
         return ema.update(memory, online_params, decay=decay_at(step))
 
     return base.Method(
-        init, forward, objective, remember, coupled=False, schedules={"decay": decay_at}
+        init,
+        forward,
+        objective,
+        update_memory,
+        coupled=False,
+        schedules={"decay": decay_at},
+        axis_name=axis_name,
     )
 
 

@@ -18,7 +18,7 @@ def cpc(
     patch_size: int,
     patch_stride: int,
     offsets: tuple[int, ...] = (1, 2, 3, 4, 5),
-    axis_name: str | None = None,
+    axis_name: collectives.AxisName = None,
 ) -> base.Method:
     """Creates CPC, which predicts a patch and must recognize it among all patches of the batch.
 
@@ -63,8 +63,8 @@ def cpc(
         }
         return outputs, stats
 
-    def objective(outputs, memory, batch, key):
-        del memory, batch, key
+    def objective(params, outputs, memory, batch, key, step):
+        del params, memory, batch, key, step
         features = outputs["patches"]
         predictions = outputs["predictions"]
         rows = collectives.all_gather(features, axis_name).reshape(-1, features.shape[-1])
@@ -77,11 +77,13 @@ def cpc(
             cross_entropies.append(cross_entropy.reshape(len(features), -1))
         return jnp.mean(jnp.concatenate(cross_entropies, axis=1), axis=1), (), {}
 
-    def remember(memory, params, memory_inputs, step):
+    def update_memory(memory, params, memory_inputs, step):
         del params, memory_inputs, step
         return memory
 
-    return base.Method(init, forward, objective, remember, coupled=True, patches=patches)
+    return base.Method(
+        init, forward, objective, update_memory, coupled=True, axis_name=axis_name, patches=patches
+    )
 
 
 def _check(offsets, num_rows):

@@ -50,7 +50,7 @@ def instdisc(
     decay: float = 0.5,
     temperature: float = 0.07,
     noise: Noise = randomness.uniform_indices,
-    axis_name: str | None = None,
+    axis_name: collectives.AxisName = None,
 ) -> base.Method:
     """Creates the method instance discrimination, which identifies each training example among all.
 
@@ -89,7 +89,8 @@ def instdisc(
         }
         return outputs, stats
 
-    def objective(outputs, memory, batch, key):
+    def objective(params, outputs, memory, batch, key, step):
+        del params, step
         rows = losses.l2_normalize(outputs["projections"][:, 0])
         index = batch["index"]
         memory_inputs = {"rows": jax.lax.stop_gradient(rows), "index": index}
@@ -112,16 +113,16 @@ def instdisc(
 
     def get_normalizer(rows, positives, negatives, memory):
         candidates = jnp.concatenate([positives[:, None], negatives], axis=1)  # [B, 1 + K, D]
-        scores = jnp.exp(jnp.einsum("bd,bkd->bk", rows, candidates) / temperature)
+        products = jnp.einsum("bd,bkd->bk", rows, candidates, precision=jax.lax.Precision.HIGHEST)
+        scores = jnp.exp(products / temperature)
         # The first batch estimates Z; later batches use that estimate.
         estimate = collectives.pmean(jnp.mean(scores), axis_name) * num_examples
         return jnp.where(memory.normalizer > 0, memory.normalizer, estimate)
 
-    def remember(memory, params, memory_inputs, step):
+    def update_memory(memory, params, memory_inputs, step):
         del params, step
-        index, rows = collectives.all_gather(
-            (memory_inputs["index"], memory_inputs["rows"]), axis_name
-        )
+        inputs = (memory_inputs["index"], memory_inputs["rows"])
+        index, rows = collectives.all_gather(inputs, axis_name, replicated=True)
         bank = memory_bank.blend(memory.bank, index, rows, decay=decay)
         return Memory(bank, memory_inputs.get("normalizer", memory.normalizer))
 
@@ -129,7 +130,8 @@ def instdisc(
         init,
         forward,
         objective,
-        remember,
+        update_memory,
         coupled=num_negatives > 0,
         schedules={"decay": lambda step: decay},
+        axis_name=axis_name,
     )

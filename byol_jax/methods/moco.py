@@ -37,7 +37,7 @@ def moco(
     target_stats: str = "own",
     permutation: Callable[[jax.Array, int], jax.Array] = randomness.permutation,
     batch_size: int | None = None,
-    axis_name: str | None = None,
+    axis_name: collectives.AxisName = None,
 ) -> base.Method:
     """Creates MoCo, which distinguishes an image's own key from a queue of earlier keys.
 
@@ -70,6 +70,7 @@ def moco(
     nets = {"encoder": encoder, "projector": projector}
 
     def init(key, views):
+        base.check_views(views, 2)
         net_key, queue_key = jax.random.split(key)
         params, stats, outputs = base.init_chain(net_key, nets, views[0])
         shape = outputs["projector"].shape
@@ -77,6 +78,7 @@ def moco(
         return params, {**stats, "target": stats}, Memory(params, queue)
 
     def forward(params, stats, memory, views, key):
+        base.check_views(views, 2)
         online_stats = {name: stats[name] for name in nets}
         query_views = views[:2] if symmetric else views[:1]
         key_views = views[1::-1] if symmetric else views[1:2]
@@ -106,8 +108,8 @@ def moco(
         outputs, stats = base.apply_chain(nets, params, stats, view)
         return collectives.unshuffle(outputs["projector"], order, axis_name), stats
 
-    def objective(outputs, memory, batch, key):
-        del batch, key
+    def objective(params, outputs, memory, batch, key, step):
+        del params, batch, key, step
         queries = losses.l2_normalize(outputs["projections"])
         keys = outputs["keys"]
         rows = memory.queue.rows
@@ -116,20 +118,22 @@ def moco(
             loss += losses.info_nce(queries[:, 1], keys[:, 1], rows, temperature=temperature)
         return loss, keys, {}
 
-    def remember(memory, params, memory_inputs, step):
+    def update_memory(memory, params, memory_inputs, step):
         del step
         target = ema.update(memory.target, params, decay=decay)
-        keys = jnp.moveaxis(collectives.all_gather(memory_inputs, axis_name), 1, 0)  # [V, N, D]
+        keys = collectives.all_gather(memory_inputs, axis_name, replicated=True)
+        keys = jnp.moveaxis(keys, 1, 0)  # [V, N, D]
         return Memory(target, ring_buffer.push(memory.queue, keys.reshape(-1, keys.shape[-1])))
 
     return base.Method(
         init,
         forward,
         objective,
-        remember,
+        update_memory,
         coupled=False,
         schedules={"decay": lambda step: decay},
-        capacity=capacity,
+        queue_capacity=capacity,
+        axis_name=axis_name,
     )
 
 

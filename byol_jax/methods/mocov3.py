@@ -17,7 +17,7 @@ def mocov3(
     decay: float = 0.99,
     decay_schedule: str = "cosine",
     total_steps: int | None = None,
-    axis_name: str | None = None,
+    axis_name: collectives.AxisName = None,
 ) -> base.Method:
     """Creates MoCo v3, which identifies the other view's target among the targets of the batch.
 
@@ -48,14 +48,13 @@ def mocov3(
         axis_name=axis_name,
     )
 
-    def objective(outputs, memory, batch, key):
-        del memory, batch, key
+    def objective(params, outputs, memory, batch, key, step):
+        del params, memory, batch, key, step
         predictions = losses.l2_normalize(outputs["predictions"])
-        rows = collectives.all_gather(losses.l2_normalize(outputs["targets"]), axis_name)
-        index = collectives.row_index(len(predictions), axis_name)
+        targets = losses.l2_normalize(outputs["targets"])
         first, second = (
             losses.instance_softmax(
-                predictions[:, v], rows[:, 1 - v], index, temperature=temperature
+                predictions[:, v], targets[:, 1 - v], temperature=temperature, axis_name=axis_name
             )
             for v in range(2)
         )

@@ -7,7 +7,7 @@ online network away from the target.
 import jax
 import jax.numpy as jnp
 
-from byol_jax import losses, networks
+from byol_jax import collectives, losses, networks
 from byol_jax.methods import base
 from byol_jax.methods.byol import byol
 
@@ -23,7 +23,7 @@ def raft(
     decay: float = 0.996,
     decay_schedule: str = "cosine",
     total_steps: int | None = None,
-    axis_name: str | None = None,
+    axis_name: collectives.AxisName = None,
 ) -> base.Method:
     """Creates RAFT, which aligns the predictions of two views and moves them away from the target.
 
@@ -67,10 +67,10 @@ def raft(
         stopped, _ = base.apply_views({"predictor": predictor}, params, stats, list(projections))
         return {**outputs, "stopped": stopped["predictor"]}, new_stats
 
-    def objective(outputs, memory, batch, key):
-        del memory, batch, key
+    def objective(params, outputs, memory, batch, key, step):
+        del params, memory, batch, key, step
         predictions = outputs["predictions"]
-        align = losses.cosine_distance(predictions[:, 0], predictions[:, 1])
+        align = losses.normalized_squared_error(predictions[:, 0], predictions[:, 1])
         away = _distance(predictions, outputs["targets"])
         if "stopped" in outputs:
             away = away - _distance(outputs["stopped"], outputs["targets"])
@@ -81,5 +81,7 @@ def raft(
 
 def _distance(predictions: jax.Array, targets: jax.Array) -> jax.Array:
     """Returns the mean distance from the predictions to the targets of the same views, [B]."""
-    first, second = (losses.cosine_distance(predictions[:, v], targets[:, v]) for v in range(2))
+    first, second = (
+        losses.normalized_squared_error(predictions[:, v], targets[:, v]) for v in range(2)
+    )
     return (first + second) / 2.0

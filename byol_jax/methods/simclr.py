@@ -1,6 +1,6 @@
 """SimCLR (Chen et al. 2020, arXiv 2002.05709)."""
 
-from byol_jax import losses, networks
+from byol_jax import collectives, losses, networks
 from byol_jax.methods import base
 
 
@@ -11,7 +11,7 @@ def simclr(
     temperature: float = 0.1,
     sum_directions: bool = False,
     joint_views: bool = True,
-    axis_name: str | None = None,
+    axis_name: collectives.AxisName = None,
 ) -> base.Method:
     """Creates SimCLR, which identifies the other view of an image among all views of the batch.
 
@@ -35,23 +35,25 @@ def simclr(
     nets = {"encoder": encoder, "projector": projector}
 
     def init(key, views):
+        base.check_views(views, 2)
         params, stats, _ = base.init_chain(key, nets, views[0])
         return params, stats, ()
 
     def forward(params, stats, memory, views, key):
         del memory, key
+        base.check_views(views, 2)
         x, stats = base.apply_views(nets, params, stats, views, jointly=joint_views)
         return {"features": x["encoder"], "projections": x["projector"]}, stats
 
-    def objective(outputs, memory, batch, key):
-        del memory, batch, key
+    def objective(params, outputs, memory, batch, key, step):
+        del params, memory, batch, key, step
         a = outputs["projections"][:, 0]
         b = outputs["projections"][:, 1]
         loss = losses.nt_xent(a, b, temperature=temperature, axis_name=axis_name)
         return (2.0 * loss if sum_directions else loss), (), {}
 
-    def remember(memory, params, memory_inputs, step):
+    def update_memory(memory, params, memory_inputs, step):
         del params, memory_inputs, step
         return memory
 
-    return base.Method(init, forward, objective, remember, coupled=True)
+    return base.Method(init, forward, objective, update_memory, coupled=True, axis_name=axis_name)

@@ -2,24 +2,26 @@
 
 import optax
 
-from byol_jax import networks
+from byol_jax import collectives, networks
 from byol_jax.methods import base
 
 
 def supervised(
-    encoder: networks.Network, projector: networks.Network, *, axis_name: str | None = None
+    encoder: networks.Network,
+    projector: networks.Network,
+    *,
+    axis_name: collectives.AxisName = None,
 ) -> base.Method:
     """Creates supervised training of a classifier with the cross-entropy loss.
 
     Args:
         encoder: Backbone, images to features [B, F].
         projector: Head, features to class scores [B, num_classes].
-        axis_name: Ignored; the loss of an example does not depend on other examples.
+        axis_name: Name of the mapped device axis; examples interact only through batch norm.
 
     Returns:
         The method. The batch must contain `label`.
     """
-    del axis_name
     nets = {"encoder": encoder, "projector": projector}
 
     def init(key, views):
@@ -35,13 +37,21 @@ def supervised(
         }
         return outputs, stats
 
-    def objective(outputs, memory, batch, key):
-        del memory, key
+    def objective(params, outputs, memory, batch, key, step):
+        del params, memory, key, step
         scores = outputs["projections"][:, 0]
         return optax.softmax_cross_entropy_with_integer_labels(scores, batch["label"]), (), {}
 
-    def remember(memory, params, memory_inputs, step):
+    def update_memory(memory, params, memory_inputs, step):
         del params, memory_inputs, step
         return memory
 
-    return base.Method(init, forward, objective, remember, coupled=False, needs_labels=True)
+    return base.Method(
+        init,
+        forward,
+        objective,
+        update_memory,
+        coupled=False,
+        axis_name=axis_name,
+        needs_labels=True,
+    )

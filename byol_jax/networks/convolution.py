@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from byol_jax import errors
+from byol_jax import collectives, errors
 
 # Numbers in a part of the images, 4 MiB; twice or half as many are slower.
 PART = 2**20
@@ -62,6 +62,7 @@ def convolve(
     if isinstance(padding, str):
         sides = images.shape[1:3]
         padding = jax.lax.padtype_to_pads(sides, kernel.shape[:2], strides, padding)
+    images, kernel = collectives.vary_alike((images, kernel))
     return _convolve(images, kernel, tuple(strides), tuple(map(tuple, padding)), precision)
 
 
@@ -152,6 +153,7 @@ def _kernel_gradient(images, kernel, cotangent, *, strides, padding, precision):
         return total + gradient.astype(total.dtype), None
 
     total = jnp.zeros((kernel.shape[2], *kernel.shape[:2], kernel.shape[3]), jnp.float32)
+    total, _ = collectives.vary_alike((total, cotangent))
     size = min(max(PART // images[0].size, LEAST), len(images))
     total, _ = jax.lax.scan(add, total, (_split(images, size), _split(cotangent, size)))
     return total.transpose(1, 2, 0, 3).astype(kernel.dtype)

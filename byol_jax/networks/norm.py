@@ -39,8 +39,9 @@ class BatchNorm(nn.Module):
     """Batch norm: normalizes [B, ..., C] by the mean and the variance of each channel.
 
     Attributes:
-        axis_name: Mapped device axis over which the statistics are averaged; None uses the batch of
-            each device separately.
+        axis_name: Name of the mapped device axis over which the statistics are averaged; None uses
+            the batch of each device separately. The default, "", means None on one device; inside
+            the axis of `train_step.parallel`, it raises UserError, so that nobody forgets the name.
         groups: Number of consecutive parts into which a device's batch is split; each part is
             normalized separately. With MoCo's shuffle, a device with groups behaves like several
             devices (He et al. 2020, section 3.3).
@@ -52,7 +53,7 @@ class BatchNorm(nn.Module):
         unbiased: Multiply the variance in the running statistics by n / (n - 1), as PyTorch does.
     """
 
-    axis_name: str | None = None
+    axis_name: collectives.AxisName = ""
     groups: int = 1
     decay: float = 0.9
     eps: float = 1e-5
@@ -82,7 +83,7 @@ class BatchNorm(nn.Module):
         split = _split(x, self.groups)  # [G, B / G, ..., C]
         batch_mean, batch_var = self._moments(split)  # [G, C] each
         if not self.is_initializing():
-            count = split[0, ..., 0].size * collectives.axis_size(self.axis_name)
+            count = split[0, ..., 0].size * collectives.axis_size(self._chosen_axis())
             running_var = batch_var * (count / (count - 1)) if self.unbiased else batch_var
             mean.value = self._running(mean.value, batch_mean)
             var.value = self._running(var.value, running_var)
@@ -106,7 +107,18 @@ class BatchNorm(nn.Module):
 
     def _average(self, moments: jax.Array) -> jax.Array:
         """Averages moments over the devices, and names the result so that remat can save it."""
-        return checkpoint_name(collectives.pmean(moments, self.axis_name), "moments")
+        return checkpoint_name(collectives.pmean(moments, self._chosen_axis()), "moments")
+
+    def _chosen_axis(self) -> collectives.AxisName:
+        if self.axis_name != "":
+            return self.axis_name
+        if collectives.is_mapped(collectives.AXIS):
+            raise errors.UserError(
+                f"BatchNorm runs on several devices, but has no axis_name; pass "
+                f"axis_name={collectives.AXIS!r} to normalize over all devices, or axis_name=None "
+                "to normalize each device's batch separately."
+            )
+        return None
 
     def _running(self, old: jax.Array, batch: jax.Array) -> jax.Array:
         return self.decay * old + (1.0 - self.decay) * jnp.mean(batch, axis=0)

@@ -112,7 +112,7 @@ def _facts(experiment: start.Experiment) -> dict[str, str]:
         "optimizer": _optimizer_fact(experiment),
         "workdir": str(experiment.workdir),
     }
-    capacity = parts.method.capacity
+    capacity = parts.method.queue_capacity
     if capacity:
         share = capacity / len(experiment.source)
         facts["queue"] = f"{capacity:,} keys, {share:.1%} of the number of images"
@@ -154,7 +154,7 @@ def _optimizer_fact(experiment: start.Experiment) -> str:
 
 
 def _warnings(experiment: start.Experiment) -> list[str]:
-    capacity = experiment.parts.method.capacity
+    capacity = experiment.parts.method.queue_capacity
     num_examples = len(experiment.source)
     if capacity <= num_examples:
         return []

@@ -88,19 +88,50 @@ def compare(name, got, want, tolerance=TENSOR, *, scale=0.0):
     print(f"{name}: {worst:.1e} of the largest value, {tolerance:.0e} allowed")
 
 
-def run(trace, make, state, batch_of, after):
-    """Trains by train_step.parallel on the same number of devices as the recording.
+BACKENDS = ("pmap", "shard_map", "sharded jit")
+
+
+def axis_of(backend):
+    """Returns the axis name of a step for a backend: plain jit on sharded arrays has none."""
+    return None if backend == "sharded jit" else train_step.AXIS
+
+
+def run(trace, make, state, batch_of, after, backend="pmap"):
+    """Trains on the same number of devices as the recording.
 
     `make(batch)` returns the step's function; recorded random draws are in the batch. Calls
     `after(i, state, metrics)` after each step.
     """
     devices = jax.devices()[: trace.meta["devices"]]
-    replicated = NamedSharding(Mesh(devices, train_step.AXIS), PartitionSpec())
-    step = train_step.parallel(lambda state, batch: make(batch)(state, batch), devices=devices)
-    state = jax.device_put(state, replicated)
+    mesh = Mesh(devices, train_step.AXIS)
+
+    def step(state, batch):
+        return make(batch)(state, batch)
+
+    if backend == "sharded jit":
+        parallel = jax.jit(step)
+    else:
+        parallel = train_step.parallel(step, devices=devices, backend=backend)
+    state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
     for i in range(trace.meta["steps"]):
-        state, metrics = step(state, batch_of(i))
+        batch = batch_of(i)
+        if backend == "sharded jit":
+            batch = _global_batch(batch, mesh)
+        state, metrics = parallel(state, batch)
         after(i, jax.device_get(state), jax.device_get(metrics))
+
+
+def _global_batch(batch, mesh):
+    """Merges the devices' batches into a sharded one; all devices have the same random draws."""
+    split = NamedSharding(mesh, PartitionSpec(train_step.AXIS))
+    whole = NamedSharding(mesh, PartitionSpec())
+    arrays = ("image", "label", "index")
+    return {
+        name: jax.device_put(x.reshape(-1, *x.shape[2:]), split)
+        if name in arrays
+        else jax.device_put(x[0], whole)
+        for name, x in batch.items()
+    }
 
 
 def _split(x, devices):

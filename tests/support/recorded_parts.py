@@ -5,7 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from byol_jax import augment, methods, networks, optimizers, ring_buffer, train_step
+from byol_jax import augment, methods, networks, optimizers, ring_buffer
 from support import recorded_names
 
 
@@ -23,10 +23,10 @@ def byol_views(keys, images):
     return tuple(jax.vmap(normalize)(view) for view in as_they_are(keys, images))
 
 
-def byol_method(meta, encoder_params):
-    axis_name = train_step.AXIS if meta["cross_replica_bn"] else None
+def byol_method(meta, encoder_params, axis_name):
+    norm_axis = axis_name if meta["cross_replica_bn"] else None
     norm = functools.partial(
-        networks.BatchNorm, axis_name=axis_name, decay=meta["bn_decay"], eps=meta["bn_eps"]
+        networks.BatchNorm, axis_name=norm_axis, decay=meta["bn_decay"], eps=meta["bn_eps"]
     )
     out = meta["projector_output_size"]
     head = functools.partial(networks.mlp, batch_norm=norm, last_bias=False)
@@ -38,7 +38,7 @@ def byol_method(meta, encoder_params):
         head((meta["predictor_hidden_size"], out)),
         decay=meta["base_target_ema"],
         total_steps=meta["max_steps"],
-        axis_name=train_step.AXIS,
+        axis_name=axis_name,
     )
 
 
@@ -64,9 +64,11 @@ def byol_state(trace, moment):
     return params, target_nets(target), {**online_nets(stats), "target": target_nets(target_stats)}
 
 
-def moco_networks(trace, params):
+def moco_networks(trace, params, groups):
     norm = functools.partial(
         networks.BatchNorm,
+        axis_name=None,  # MoCo normalizes each device's batch, or each group of one global batch
+        groups=groups,
         unbiased=True,
         decay=1 - trace.meta["bn_momentum_torch"],
         eps=trace.meta["bn_eps"],
@@ -82,4 +84,5 @@ def moco_networks(trace, params):
 def moco_queue(trace, path):
     rows = trace.arrays[f"{path}/queue"].T
     cursor = trace.arrays[f"{path}/queue_ptr"]
-    return ring_buffer.RingBuffer(jnp.asarray(rows), jnp.int32(cursor.item()))
+    count = jnp.int32(len(rows))
+    return ring_buffer.RingBuffer(jnp.asarray(rows), jnp.int32(cursor.item()), count)

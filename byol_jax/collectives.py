@@ -215,7 +215,7 @@ def vary(tree: Tree, axis_name: AxisName) -> Tree:
 
 
 def vary_alike(tree: Tree) -> Tree:
-    """Marks all arrays of a pytree as varying over the axes over which any of them varies.
+    """Marks all arrays of a pytree as varying over each mesh axis over which one of them varies.
 
     Loops and custom gradients require such arrays inside shard_map with check_vma=True. Elsewhere
     the arrays remain unchanged.

@@ -1,4 +1,4 @@
-"""User-facing errors, and helpers that add the config section to a library's error."""
+"""Errors for users, and helpers that add the name of a config section to an error message."""
 
 import contextlib
 import difflib
@@ -136,7 +136,7 @@ def near(word: Any, choices: Iterable[str], *, quoted: bool = True) -> str:
 
 
 def literal(value: Any) -> str:
-    """Formats a config value as a Python literal; a ConfigDict has the form of a dict.
+    """Formats a config value as a Python literal, and a ConfigDict as a plain dict.
 
     Args:
         value: Value of a config field.

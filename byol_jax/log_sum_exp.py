@@ -1,4 +1,4 @@
-"""Log-sum-exp of the inner products of each query with all rows; large matrices are tiled.
+"""Log-sum-exp of the inner products of query vectors with row vectors, in tiles if there are many.
 
 A contrastive loss is softplus(log-sum-exp over the negatives - logit of the positive). Up to TILE²
 logits form one array. A larger matrix never exists as a whole: the forward pass visits its tiles
@@ -66,7 +66,7 @@ def over_rows(
 
 
 def _logits(queries, query_ids, rows: Rows, precision):
-    """Returns the logits [B, N]; those that a sum leaves out are very low."""
+    """Returns the logits [B, N], with a very low value for each row that a sum leaves out."""
     out = (query_ids[:, None] == rows.ids[None, :]) | ~rows.valid[None, :]
     return jnp.where(out, lowest(queries), jnp.matmul(queries, rows.values.T, precision=precision))
 
@@ -92,7 +92,7 @@ def _tiled(queries, query_ids, rows: Rows, precision):
 
 
 def _forward(queries, query_ids, rows: Rows, precision):
-    """Returns the log-sum-exp [B] and its gradient with respect to the queries, [B, D].
+    """Returns the log-sum-exp of each query's logits, [B], and its gradient [B, D].
 
     The gradient of a query is the mean row, weighted by the softmax.
     """
@@ -153,7 +153,7 @@ _tiled.defvjp(_tiled_forward, _tiled_backward)
 
 
 def _split(x, most):
-    """Splits [N, ...] into the fewest tiles of at most `most` rows, equal in size, padded with 0.
+    """Splits [N, ...] into as few equal tiles of up to `most` rows as possible; pads with 0.
 
     The padding has valid=False.
     """
@@ -164,7 +164,7 @@ def _split(x, most):
 
 
 def _interleave(x):
-    """Splits [B, ...] into tiles like _split, but tile i contains the rows i, i + count, ...
+    """Splits like _split, but deals out the rows: tile i of `count` gets the rows i, i + count, ...
 
     If x is sharded, each tile then contains rows of every device.
     """

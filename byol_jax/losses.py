@@ -30,7 +30,7 @@ _HIGHEST = jax.lax.Precision.HIGHEST
 
 
 def _per_example(array, *args, **kwargs):
-    """Returns the sharding of one loss per example: that of the first argument's first axis."""
+    """Returns the sharding of losses [B], taken from the first argument's first axis."""
     del args, kwargs
     return explicit.spec(array, axes=1)
 
@@ -277,7 +277,7 @@ def nce(
     log_noise = math.log(noise + 1e-7)
 
     def log_odds(rows):
-        """Returns log(P / (noise + eps)), where P is the softmax probability of a row."""
+        """Returns log(P / (noise + eps)), where P and noise are the probabilities of a row."""
         products = jnp.sum(features[:, None] * rows, axis=-1)
         return products / temperature - jnp.log(normalizer) - log_noise
 
@@ -301,7 +301,7 @@ def at_least_float32(x: ArrayLike) -> jax.Array:
 
 
 def _wide(*arrays: ArrayLike) -> list[jax.Array]:
-    """Converts arrays to float32, or all to float64 if one of them is."""
+    """Converts all arrays to float32, or all to float64 if any of them is float64."""
     wide = [at_least_float32(x) for x in arrays]
     has_float64 = any(x.dtype == jnp.float64 for x in wide)
     return [x.astype(jnp.float64 if has_float64 else jnp.float32) for x in wide]

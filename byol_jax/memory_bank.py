@@ -12,7 +12,7 @@ __all__ = ["blend", "create", "read"]
 
 
 def _row_specs(bank, index):
-    """Returns the sharding of the rows that `read` returns: that of the index."""
+    """Returns the sharding of the output of `read`, which equals that of its index."""
     del bank
     return PartitionSpec(*explicit.spec(index), None)
 

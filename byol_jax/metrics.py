@@ -19,7 +19,7 @@ _HIGHEST = jax.lax.Precision.HIGHEST
 
 
 def _per_query(queries, *args, **kwargs):
-    """Returns the sharding of one row per query: that of the first argument's first axis."""
+    """Returns the sharding of one row per query, taken from the first argument's first axis."""
     del args, kwargs
     return PartitionSpec(*explicit.spec(queries, axes=1), None)
 

@@ -158,7 +158,7 @@ def adamw(
 
 
 def scale_parts(factors: Mapping[str, float]) -> optax.GradientTransformation:
-    """Builds an optax transformation that multiplies each network's updates by a factor.
+    """Builds an optax transformation that scales each network's updates by its own factor.
 
     {"predictor": 10.0} multiplies the predictor's updates by 10. At the end of a chain, a factor
     multiplies the learning rate (Grill et al. 2020, appendix I).

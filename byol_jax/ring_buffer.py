@@ -99,7 +99,7 @@ def push(buffer: RingBuffer, rows: ArrayLike) -> RingBuffer:
 
 
 def valid(buffer: RingBuffer) -> jax.Array:
-    """Returns which rows of a ring buffer contain pushed or initial rows.
+    """Returns which rows of a ring buffer are valid: pushed, or filled at creation.
 
     Args:
         buffer: The buffer.

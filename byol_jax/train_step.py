@@ -141,7 +141,7 @@ def make(
     if method.axis_name != axis_name:
         raise errors.UserError(
             f"the method has axis_name {method.axis_name!r}, but the step has {axis_name!r}; give "
-            "both the same one. A method of your own passes its axis_name to Method."
+            "both the same one. If you wrote the method yourself, pass axis_name to Method."
         )
 
     def step(state, batch):
@@ -171,7 +171,7 @@ def make(
 
 
 def _differentiate(method, make_views, state, batch, key, microbatches) -> accumulate.Result:
-    """Computes the gradient of this device's batch."""
+    """Computes the gradient of the loss on this device's part of the batch."""
     view_key, forward_key, objective_key = jax.random.split(key, 3)
 
     def forward(params, part, number):
@@ -237,7 +237,7 @@ def _all_finite(tree) -> jax.Array:
 
 
 def _accept(state: TrainState, next_state: TrainState, finite, most_skipped) -> TrainState:
-    """Returns the next state if all values are finite, else the old state with its counters raised.
+    """Returns the next state if all values are finite, else the old state with higher step counts.
 
     After more than most_skipped non-finite steps in a row, it always returns the old state.
     """

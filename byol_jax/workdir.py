@@ -47,9 +47,13 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise errors.UserError(f"{file} is damaged ({error}); pass --config as well.") from error
+        raise errors.UserError(
+            f"{file} is damaged ({error}); pass --config in addition to --workdir."
+        ) from error
     if not isinstance(record, dict):
-        raise errors.UserError(f"{file} is damaged (not a JSON object); pass --config as well.")
+        raise errors.UserError(
+            f"{file} is damaged (not a JSON object); pass --config in addition to --workdir."
+        )
     return record
 
 

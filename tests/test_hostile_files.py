@@ -124,7 +124,7 @@ def _told(shape=(2, 3), offsets=(0, 24), dtype="F32"):
     ],
 )
 def test_safetensors_that_lie_are_refused(data, tmp_path):
-    hostile.refused(data, tmp_path, "not a complete safetensors file")
+    hostile.refused(data, tmp_path, "does not have the safetensors format")
 
 
 # Whatever happens on the way

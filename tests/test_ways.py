@@ -1,4 +1,4 @@
-"""The public functions of arrays, in every way in which users call them (docs/guides/jax.md)."""
+"""Public functions of arrays in every way of calling them (docs/guides/transformations.md)."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import pytest
 from support import ways
 from support.ways_cases import CASES, REFUSED, table
 
-PAGE = Path(__file__).parents[1] / "docs" / "guides" / "jax.md"
+PAGE = Path(__file__).parents[1] / "docs" / "guides" / "transformations.md"
 
 
 def _cells():

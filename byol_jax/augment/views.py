@@ -211,7 +211,7 @@ def pipeline(**settings: Any) -> Callable[[jax.Array, jax.Array], jax.Array]:
 
 
 def _image_specs(keys, images):
-    """Returns the sharding of a batch of views: that of the images' first axis."""
+    """Returns the sharding of a batch of views, which is split like the images' first axis."""
     del keys
     return PartitionSpec(*explicit.spec(images, axes=1), None, None, None)
 
@@ -219,7 +219,7 @@ def _image_specs(keys, images):
 def batched(
     view: Callable[[jax.Array, jax.Array], jax.Array],
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """Turns a function of one image, view(key, image), into one of a batch, views(keys, images).
+    """Turns a view of one image into a view of a batch: view(key, image) to views(keys, images).
 
     The result equals that of jax.vmap(view). On a CPU, however, the images pass through the
     pipeline one after the other, which computes only the operations that their keys draw: a quarter
@@ -248,7 +248,7 @@ def batched(
 
 
 def _crop_center(image, size, proportion):
-    """Crops the largest central box with the aspect ratio of `size`, shrunk by a factor."""
+    """Crops a box around the center of an image, with the aspect ratio of `size`."""
     height, width = image.shape[:2]
     scale = proportion * min(height / size[0], width / size[1])
     sides = (max(1, round(scale * size[0])), max(1, round(scale * size[1])))

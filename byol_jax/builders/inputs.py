@@ -83,7 +83,7 @@ def open_evaluation(config: ConfigDict) -> tuple[data.Source, data.Source]:
 
 
 def choose(config: ConfigDict, source: data.Source) -> Inputs:
-    """Decides whether the devices hold the decoded training images, and where crops are cut.
+    """Decides whether the devices hold the training images, and whether the host cuts the crops.
 
     Args:
         config: The experiment's config. "auto" in config.data.mode and config.data.crops depends on

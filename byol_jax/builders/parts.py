@@ -178,7 +178,7 @@ def _network(config: ConfigDict, path: str, **supplied: Any) -> networks.Network
 
 
 def _with_views(config: ConfigDict, path: str) -> dict[str, Any]:
-    """Formats a config section and related settings, for the message of an error that it caused."""
+    """Formats a config section and related settings, for errors that the section causes."""
     sizes = {name: view.get("size", "its own") for name, view in config.views.items()}
     return {**config[path], "batch_norm": dict(config.batch_norm), "views' sizes": sizes}
 

@@ -11,7 +11,7 @@ from byol_jax.builders import inputs, parts
 
 
 def make_parts(config: ConfigDict, source: data.Source, images: inputs.Inputs) -> parts.Parts:
-    """Builds the parts of an experiment for the parallel train step and a training split.
+    """Builds the method, optimizer and other parts of an experiment, for the parallel train step.
 
     Args:
         config: The experiment's config.

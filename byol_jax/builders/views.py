@@ -1,4 +1,4 @@
-"""Builds the views of a config: functions on the devices, and settings for crops on the host."""
+"""Builds the augmentations of a config's views, which run on the devices and partly on the host."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -191,7 +191,7 @@ def evaluation_view(config: ConfigDict) -> Callable[[jax.Array], jax.Array]:
 
 
 def tuning_view(config: ConfigDict) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """Builds the random crops and flips of the first view, on which classifiers train.
+    """Builds the view for the training of classifiers: the first view's crops and flips only.
 
     Args:
         config: The experiment's config.

@@ -235,7 +235,7 @@ def load_config(flags: argparse.Namespace) -> ConfigDict:
 
 
 def escape_unprintable() -> None:
-    """Makes print() replace characters that the terminal cannot show, such as in file names."""
+    """Makes print() replace characters that the terminal cannot show, say those in file names."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 

@@ -177,7 +177,7 @@ def _check_names(path: str, section: Mapping[str, Any], choices: Mapping[str, An
 
 
 def _check_section(path: str, config: ConfigDict) -> None:
-    """Checks a config section that selects a factory: the name and the arguments of the factory."""
+    """Checks the factory that a config section selects, and the arguments for the factory."""
     section = sections.value_at(config, path) or {}
     name = sections.name_of(path, section)
     label = f"{name} norm" if path == "batch_norm" else name
@@ -226,7 +226,7 @@ def _check_choices(config: ConfigDict) -> None:
 
 
 def _check_predictor(config: ConfigDict) -> None:
-    """Checks that the method accepts a predictor, and that its last width is the projector's."""
+    """Checks that the method takes a predictor, and that it is as wide as the projector."""
     if not config.get("predictor"):
         return
     method = config.method.name

@@ -41,7 +41,7 @@ def apply(config: ConfigDict, overrides: Sequence[tuple[str, str]]) -> list[str]
 
 
 def _rank(override: tuple[str, str]) -> int:
-    """Returns the sort key of an override; fields must be set in the order of their keys.
+    """Returns the sort key of an override; overrides are applied in the order of these keys.
 
     Whole sections come first, then the names of factories, then other fields.
     """
@@ -52,7 +52,7 @@ def _rank(override: tuple[str, str]) -> int:
 
 
 def _is_name(path: str) -> bool:
-    """Returns whether a field selects the factory of its section."""
+    """Returns whether a field selects the function that its section configures."""
     section, _, field = path.rpartition(".")
     if section == "batch_norm":
         return field == "kind"

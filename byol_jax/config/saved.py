@@ -86,7 +86,7 @@ def _is_free(name: str) -> bool:
 
 
 def _fill(config: ConfigDict, saved: dict[str, Any], *, merges: bool = False) -> ConfigDict:
-    """Copies saved values into a default config, to restore the types that JSON does not store.
+    """Copies saved values into a default config, and converts each to the type of the default.
 
     With `merges`, fields that are not in `saved` keep their defaults; otherwise they are removed.
     Only `evaluate` merges, so that runs of older versions can be evaluated with newer options.

@@ -73,7 +73,7 @@ KINDS = {
 
 
 def name_of(path: str, section: Mapping[str, Any]) -> str:
-    """Returns the name in a config section that selects its factory or preset.
+    """Returns the name by which a config section selects its factory or preset.
 
     Args:
         path: Dotted name of the section, such as "views.first".
@@ -333,7 +333,7 @@ def _is_number(value: Any, kind: type) -> bool:
 
 
 def _is_callable(kind: Any) -> bool:
-    """Returns whether a type is a Callable or Protocol, whose values a config cannot set."""
+    """Returns whether a type is a Callable or Protocol; a config cannot hold such values."""
     return typing.get_origin(kind) is Callable or getattr(kind, "_is_protocol", False)
 
 

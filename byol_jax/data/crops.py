@@ -195,7 +195,7 @@ def _header(encoded, channels):
 
 
 def _reduction(boxes, size):
-    """Returns the largest factor by which a JPEG can shrink while each box keeps enough pixels."""
+    """Returns the largest factor by which a JPEG can shrink with no box smaller than its view."""
     spare = min(min(box[2] / size[0], box[3] / size[1]) for box in boxes) / _SPARE
     return next((by for by in (8, 4, 2) if spare >= by), 1)
 
@@ -214,7 +214,7 @@ def _decode_jpeg(encoded, height, width, channels, reduction):
 
 
 def _cut(pixels, box, reduction):
-    """Returns the pixels [h, w, C] that a box touches, and the box relative to them."""
+    """Returns the pixels [h, w, C] that a box touches, and the box in their coordinates."""
     top, left, height, width = (side / reduction for side in box)
     first_row = math.floor(top)
     first_column = math.floor(left)

@@ -73,7 +73,7 @@ def shrink(image: np.ndarray, max_side: int | None) -> np.ndarray:
 
 
 def _by_plane(image, change):
-    """Applies a function of a Pillow image to an array, by channel if Pillow requires that."""
+    """Applies a Pillow image function to an array, one channel at a time if Pillow needs it."""
     if image.dtype == np.uint8 and image.shape[-1] in PLAIN_MODES.values():
         changed = np.asarray(
             change(Image.fromarray(image.squeeze(-1) if is_grey(image) else image))

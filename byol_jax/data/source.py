@@ -1,4 +1,4 @@
-"""A data set's split with random access: from the package, from a folder, or from TFDS."""
+"""A split with random access: bundled with this package, in a folder, or from TFDS."""
 
 import functools
 from collections.abc import Sequence
@@ -201,7 +201,7 @@ class Source:
         return self.num_classes
 
     def require_size(self) -> None:
-        """Checks that all images have one size after resizing.
+        """Checks that all images have the same size after resizing.
 
         Raises:
             UserError: They differ in size and there is no image_size.

@@ -1,4 +1,4 @@
-"""TIFF images that Pillow cannot read completely: 16 bits, or many channels."""
+"""Reads TIFF images that Pillow cannot read, or reads with loss: 16 bits, or many channels."""
 
 import io
 import logging
@@ -28,7 +28,7 @@ def is_tiff(encoded: bytes) -> bool:
 
 
 def read(encoded: bytes) -> tuple[np.ndarray, np.ndarray | None] | None:
-    """Reads the first image of a TIFF file; returns None for files that Pillow can read instead.
+    """Reads the first image of a TIFF file, or returns None if Pillow can read the file.
 
     Pages are channels if the file declares that they form one array. If no axis is declared as the
     channel axis, the shortest axis is used.

@@ -1,4 +1,4 @@
-"""Trained encoders: their files, the function from images to features, and foreign weights.
+"""Trained encoders: files, computation of features, and weights from other projects.
 
 `load` reads an encoder file. `foreign` converts weights that other projects trained.
 """

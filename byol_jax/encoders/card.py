@@ -122,7 +122,7 @@ def _usage_in_jax(file):
 
 
 def _constructor(info) -> str | None:
-    """Returns the torchvision.models function that builds this network, up to the stem."""
+    """Returns the name of the torchvision.models function that builds this network."""
     name = info.encoder["name"]
     inner_width = info.encoder.get("inner_width", 1)
     has_other_shape = any(argument in info.encoder for argument in _NOT_IN_TORCHVISION)

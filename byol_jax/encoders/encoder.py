@@ -158,7 +158,7 @@ def _build_network(info: EncoderInfo, *, num_arrays: int) -> networks.Network:
 
 
 def _average_patches(encoder, patches) -> networks.Network:
-    """Returns a network that averages the features [B, F] of all patches of an image."""
+    """Returns a network that averages, for each image, the features of its patches: [B, F]."""
     patchwise = networks.patchwise(encoder, **patches)
 
     def apply(params, stats, x, *, train):

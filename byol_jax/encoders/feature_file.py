@@ -32,7 +32,7 @@ class Rows(NamedTuple):
 
 
 class Parts:
-    """The stored parts of a feature computation, from which it can resume after an interruption.
+    """The stored results of an interrupted computation of features, which lets it resume.
 
     The parts are files in a hidden folder next to the output file.
 

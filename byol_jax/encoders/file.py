@@ -80,7 +80,7 @@ def write(
 
 
 def read(path: str | Path) -> tuple[Any, Any, EncoderInfo]:
-    """Reads a trained encoder from a file in the layout flax or torchvision; runs no code from it.
+    """Reads a trained encoder, in flax or torchvision layout; never runs code from the file.
 
     Args:
         path: The encoder file.

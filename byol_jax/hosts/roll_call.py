@@ -104,7 +104,7 @@ def _parse_address(coordinator) -> tuple[str, int]:
 
 
 def _collect_reports(port, own_report, count, deadline) -> dict[str, str]:
-    """Receives the reports of all other processes in process 0, and tells each whether to start."""
+    """In process 0: receives every other process's report, and tells each whether to start."""
     reports = {0: own_report}
     connections = {}
     twice = ""

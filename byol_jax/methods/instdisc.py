@@ -10,7 +10,7 @@ from byol_jax.methods import base
 
 
 class Memory(NamedTuple):
-    """The memory of instance discrimination: the memory bank and the constant of its softmax.
+    """The memory of instance discrimination: the memory bank, and the normalizer of the softmax.
 
     Attributes:
         bank: Memory bank [num_examples, D].
@@ -52,7 +52,7 @@ def instdisc(
     noise: Noise = randomness.uniform_indices,
     axis_name: collectives.AxisName = None,
 ) -> base.Method:
-    """Creates the method instance discrimination, which identifies each training example among all.
+    """Creates instance discrimination, which tells each training example from all others.
 
     A memory bank holds one feature vector per training example. The loss is losses.nce, or
     losses.instance_softmax for the exact softmax.

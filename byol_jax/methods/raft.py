@@ -80,7 +80,7 @@ def raft(
 
 
 def _distance(predictions: jax.Array, targets: jax.Array) -> jax.Array:
-    """Returns the mean distance from the predictions to the targets of the same views, [B]."""
+    """Returns the distances [B] between prediction and target of each view, averaged over views."""
     first, second = (
         losses.normalized_squared_error(predictions[:, v], targets[:, v]) for v in range(2)
     )

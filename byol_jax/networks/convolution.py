@@ -33,7 +33,7 @@ def convolve(
     feature_group_count: int = 1,
     dimension_numbers: jax.lax.ConvDimensionNumbers | None = None,
 ) -> jax.Array:
-    """Convolves images with a kernel; flax's Conv takes it as the argument `conv_general_dilated`.
+    """Convolves images with a kernel; pass this function to flax's Conv as `conv_general_dilated`.
 
     Args:
         images: Images [B, H, W, C].
@@ -99,7 +99,7 @@ _convolve.defvjp(_forward, _backward)
 
 
 def _image_gradient(images, kernel, cotangent, *, strides, padding, precision):
-    """Computes the gradient with respect to the images, once for each pixel offset in a stride.
+    """Computes the gradient of the images by one convolution per pixel offset within a stride.
 
     A phase consists of every stride-th row and column of the images. Its gradient is the
     convolution of the cotangent with the rotated kernel, restricted to the taps that reach the

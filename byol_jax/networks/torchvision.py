@@ -86,8 +86,8 @@ def from_torchvision(
     if unknown:
         names = _list_some(unknown)
         raise errors.UserError(
-            f"these tensors do not belong to a torchvision ResNet: {names}. Its names look like "
-            "conv1.weight and layer1.0.bn1.running_mean. Give its state dict without the "
+            f"these tensors do not belong to a torchvision ResNet: {names}. Give the state dict of "
+            "a torchvision ResNet, with names such as layer1.0.bn1.running_mean, and without the "
             "classifier."
         )
     _check(params, stats, format_path=_torchvision_array)
@@ -247,7 +247,7 @@ def _torchvision_array(path: Path) -> str:
 
 
 def _array_path(name: str) -> Path | None:
-    """Returns the path of a torchvision tensor, or None for an unknown name."""
+    """Returns the path in our ResNet for a torchvision tensor name; None for an unknown name."""
     match = _NAME.fullmatch(name)
     if match is None:
         return None

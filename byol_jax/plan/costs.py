@@ -114,7 +114,7 @@ def _executed_instructions(
 
 
 def _trip_count(condition: Computation) -> int:
-    """Returns the number of iterations of `while i < constant` from i = 0; 1 for other loops."""
+    """Returns the trip count of `while i < constant` from i = 0, or 1 for any other loop."""
     (root,) = (i for i in condition.values() if i.is_root)
     limit = condition.get(root.operands[-1]) if root.operation == "compare" else None
     if limit is None or limit.operation != "constant" or "direction=LT" not in root.attributes:

@@ -29,7 +29,7 @@ def flops(computation: hlo.Computation, instruction: hlo.Instruction) -> float:
 
 
 def _convolution_flops(computation: hlo.Computation, instruction: hlo.Instruction) -> float:
-    """Counts the operations of a convolution: two per product of a kernel and an input element.
+    """Counts a convolution's operations: a multiplication and an addition per product.
 
     Products with the padding do not count.
     """

@@ -21,7 +21,7 @@ class Roofline(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """The minimum step time in seconds, if the use of all resources overlaps completely."""
+        """The minimum step time in seconds, if all resources work fully in parallel."""
         return max(self)
 
     @property

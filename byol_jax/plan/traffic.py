@@ -49,7 +49,7 @@ def bytes_moved(
 
 
 def _memory_bytes(arrays: Iterable[hlo.Array]) -> float:
-    """Returns the total size in bytes of the given arrays, without arrays outside main memory."""
+    """Returns the total size in bytes of those given arrays that lie in main memory."""
     return sum(array.size for array in arrays if array.in_memory)
 
 
@@ -91,7 +91,7 @@ def _fusion_bytes(
 def _find_uses(
     users: Mapping[str | None, list[hlo.Instruction]], name: str | None
 ) -> list[tuple[hlo.Instruction, str | None]]:
-    """Returns the instructions that use a value, and the name by which each refers to the value.
+    """Returns each instruction that uses a value, and that instruction's name for the value.
 
     A bitcast is only another name of the value, so its users are returned instead.
     """

@@ -69,7 +69,7 @@ def shard(batch: dict) -> dict[str, jax.Array]:
 
 
 def check_batch_size(batch_size: int, microbatches: int, num_devices: int | None = None) -> None:
-    """Checks that a batch splits evenly into devices, and each device's part into microbatches.
+    """Checks that a batch splits evenly over devices, and each part evenly into microbatches.
 
     Args:
         batch_size: Number of examples in the batch of all devices.

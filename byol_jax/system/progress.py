@@ -7,7 +7,7 @@ class Progress(Protocol):
     """A receiver of progress updates, such as monitor.Counter, which displays them."""
 
     def show(self, task: str, done: int, total: int) -> None:
-        """Receives the number of finished items of a task.
+        """Reports how many items of a task are finished.
 
         Args:
             task: Name of the task, such as "reading images".

@@ -20,7 +20,7 @@ from byol_jax.training import start
 
 
 class Candidate(NamedTuple):
-    """A feature extractor to evaluate, which computes features with an encoder or without one.
+    """A feature extractor to evaluate: an encoder, or a baseline without one.
 
     Attributes:
         encode: Maps images [B, H, W, C] to features [B, F].
@@ -267,7 +267,7 @@ def _write(folder: Path, rows, measures, classes) -> Path:
 
 
 def _write_labels(folder: Path, labels: np.ndarray, num_classes: int, options) -> list[Path]:
-    """Writes the indices of the training examples of the protocol "semi" to one file per run."""
+    """Writes the numbers of the images on which "semi" trains, a file per fraction and seed."""
     semi = options.get("semi", {})
     files = []
     for fraction in semi.get("fractions", finetune.FRACTIONS):

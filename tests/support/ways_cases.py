@@ -242,7 +242,7 @@ REFUSED = {
 
 
 def table() -> list[str]:
-    """Returns the Markdown lines of the table in docs/guides/jax.md."""
+    """Returns the Markdown lines of the table in docs/guides/transformations.md."""
     ways_row = " | ".join(WAYS)
     lines = [f"| | {ways_row} |", "| --- |" + " :-: |" * len(WAYS)]
     for name, case in CASES.items():

@@ -44,7 +44,7 @@ def run(flags: argparse.Namespace) -> None:
         near = arguments.near(" ".join(flags.what), BENCHES)
         raise errors.UserError(f"bench needs exactly one of {names}{near}.")
     if flags.peer and name != "step":
-        raise errors.UserError("--peer is only available for bench step.")
+        raise errors.UserError("--peer is only available for the benchmark `step`.")
     if name in WITHOUT_CONFIG:
         BENCHES[name]()
         return

@@ -1,4 +1,4 @@
-"""`bench augment`: the number of images per second that augmentation turns into views."""
+"""`bench augment`: measures how many images per second augmentation turns into views."""
 
 import time
 from collections.abc import Callable
@@ -95,7 +95,7 @@ def _make_lightly_call(config: ConfigDict, images: np.ndarray) -> Callable[[], l
 
 
 def _transform(settings: augmentation.Settings, sides: tuple[int, ...]):
-    """Converts a view to a torchvision transform whose input is a Pillow image of the given size.
+    """Builds the torchvision transform of a view, for Pillow images of the given size.
 
     Two operations differ: Pillow always antialiases when it shrinks an image, and torchvision
     jitters colors by its own formulas.

@@ -14,7 +14,7 @@ _ENCODER_ARGUMENTS = ("name", "stem", "padding", "zero_last_scale")  # padding i
 
 
 def make(config: ConfigDict, views: np.ndarray) -> Callable[[], None]:
-    """Makes a function that takes one train step of SimCLR in PyTorch.
+    """Makes a function that performs one train step of SimCLR in PyTorch.
 
     The step uses float32, arrays with channels last and all cores. The optimizer is SGD with
     momentum, regardless of the config's optimizer.

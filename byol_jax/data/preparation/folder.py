@@ -93,7 +93,7 @@ def find(source: Path, labels: str) -> Folder:
 
 
 def _splits(source: Path) -> Callable[[str], str | None]:
-    """Returns a function from an image's path to its split, or to None if it has no split."""
+    """Returns a function that maps an image's path to its split, or to None without a split."""
     if not (source / "train").is_dir():
         return lambda path: "train"
     tests = [name for name in _TEST_NAMES if (source / name).is_dir()]
@@ -114,13 +114,13 @@ def _labels(source: Path, labels: str, paths: list[str]) -> dict[str, str] | Non
 
 
 def _parts_below_split(source: Path, paths: list[str]) -> dict[str, tuple[str, ...]]:
-    """Returns the folders and the file name in the path of each image, below its split's folder."""
+    """Returns each image's path below its split's folder, as a sequence of names."""
     depth = 1 if (source / "train").is_dir() else 0
     return {path: Path(path).parts[depth:] for path in paths}
 
 
 def _unlabelled(source: Path, paths: list[str]) -> list[str]:
-    """Returns the images that are in no subfolder, if other images are in subfolders."""
+    """Returns the images without a class: those outside subfolders, if subfolders have images."""
     parts_below_split = _parts_below_split(source, paths)
     outside = [path for path, parts in parts_below_split.items() if len(parts) < 2]
     return outside if len(outside) < len(paths) else []
@@ -164,7 +164,7 @@ def _csv_labels(file: Path, source: Path, paths: list[str]) -> dict[str, str]:
 
 
 def _reject(problem: str, paths: list[str]) -> None:
-    """Raises an error if there are paths; its message names at most three of them."""
+    """Raises an error that names up to three of the paths, unless there are none."""
     if paths:
         names = ", ".join(files.printable(path) for path in paths[:3])
         suffix = f" and {len(paths) - 3} more" if len(paths) > 3 else ""

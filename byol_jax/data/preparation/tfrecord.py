@@ -73,8 +73,8 @@ def _open(source: Path) -> tfds.core.DatasetInfo:
     features = dict(info.features.items())
     if not (_is_image(features.get("image")) and _is_label(features.get("label"))):
         raise errors.UserError(
-            f"{source} has the features {info.features}; prepare needs a feature `image`, a uint8 "
-            "Image of 1 or 3 channels, and converts an optional `label`, which must be a "
+            f"{source} has the features {info.features}. `prepare` needs the feature `image`, a "
+            "uint8 Image with 1 or 3 channels. If there is a feature `label`, it must be a "
             "ClassLabel."
         )
     return info

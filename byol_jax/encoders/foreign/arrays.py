@@ -142,7 +142,7 @@ def _from_state(state) -> np.ndarray | None:
 
 
 def _dtype_name(node) -> str | None:
-    """Returns the dtype that a recorded numpy.dtype(...) call creates; None for non-numbers."""
+    """Returns the dtype that a recorded numpy.dtype(...) call creates; None if not numeric."""
     if (
         not isinstance(node, pickles.Call)
         or str(node.function) != "numpy.dtype"

@@ -125,7 +125,7 @@ def _describe(kind, params, stats) -> Foreign:
 
 
 def _find_backbone(named) -> str:
-    """Returns the prefix of the names of the encoder's arrays, which ends before `conv1.weight`."""
+    """Returns the part of the encoder's array names that comes before `conv1.weight`."""
     stem = re.compile(r"(?P<prefix>(?:\w+\.)*?)(?:conv1|0)\.weight")
     prefixes = []
     for match in map(stem.fullmatch, named):
@@ -161,7 +161,7 @@ def _join_some(names: Iterable[str]) -> str:
 
 
 def _name_listed_layers(backbone) -> Iterator[tuple[str, np.ndarray]]:
-    """Gives torchvision's names to the arrays of lightly's nn.Sequential(*resnet.children())."""
+    """Renames the arrays of lightly's nn.Sequential(*resnet.children()) as in torchvision."""
     for name, x in backbone.items():
         number, _, leaf = name.partition(".")
         yield f"{_LISTED.get(number, number)}.{leaf}", x

@@ -281,7 +281,7 @@ def _check_type(target, kind):
 
 
 def _to_text(key, index) -> str:
-    """Returns text that serves as a dict key, because nested tuples can take very long to hash."""
+    """Converts an object to text for use as a dict key; nested tuples can be very slow to hash."""
     if isinstance(key, bytes):
         return key.decode("latin1")
     return str(key) if isinstance(key, str | int | float) else f"#{index}"

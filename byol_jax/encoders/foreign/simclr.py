@@ -92,7 +92,7 @@ def read(named: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, Any
 
 
 def _by_number(named):
-    """Returns two dicts from layer numbers: to convolution kernels, and to batch-norm arrays."""
+    """Returns the convolution kernels and the batch-norm arrays, as two dicts by layer number."""
     kernels = {}
     norms = {}
     for name, x in named.items():

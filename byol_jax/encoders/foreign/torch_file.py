@@ -270,7 +270,7 @@ def _strided_array(data, storage, offset, size, strides) -> np.ndarray:
 
 
 def _sides(node) -> tuple[int, ...]:
-    """Returns the integers of a size or of strides, stored as a tuple or as a torch.Size."""
+    """Returns a tensor's size or strides as integers, from a tuple or a torch.Size."""
     if pickles.function_name(node) == "torch.Size" and len(node.arguments) == 1:
         node = node.arguments[0]
     arrays.count_elements(node)  # raises an error if the node is not a sequence of integers

@@ -1,4 +1,4 @@
-"""Collection of the arrays in nested objects, such as the contents of a pickle."""
+"""Finds all arrays in nested objects, such as the contents of a pickle."""
 
 from collections.abc import Callable, Iterable
 from typing import Any

@@ -113,7 +113,7 @@ def _parts(node: Any) -> Iterable[tuple[str, Any]]:
 
 
 def _arguments(node) -> Iterable[tuple[str, Any]]:
-    """Returns the arguments of a function call in a pickle; those of a named tuple have names."""
+    """Returns a recorded call's arguments, by field name if the call creates a named tuple."""
     if len(node.arguments) == 1:  # usually the contents of a dict or of a copy
         return [("", node.arguments[0])]
     names = _field_names(node.function)

@@ -31,15 +31,14 @@ def automatic(
         @functools.wraps(function)
         def call(*args, **kwargs):
             leaves, structure = jax.tree.flatten((args, kwargs))
-            positions = [i for i, leaf in enumerate(leaves) if isinstance(leaf, jax.Array)]
-            mesh = _explicit_mesh([leaves[i] for i in positions])
+            arrays = {i: leaf for i, leaf in enumerate(leaves) if isinstance(leaf, jax.Array)}
+            mesh = _explicit_mesh(arrays.values())
             if mesh is None:
                 return function(*args, **kwargs)
 
-            def with_arrays(*arrays):
-                for position, array in zip(positions, arrays, strict=True):
-                    leaves[position] = array
-                args, kwargs = jax.tree.unflatten(structure, leaves)
+            def with_arrays(arrays):
+                filled = [arrays.get(i, leaf) for i, leaf in enumerate(leaves)]
+                args, kwargs = jax.tree.unflatten(structure, filled)
                 return function(*args, **kwargs)
 
             out = jax.tree.map(
@@ -47,8 +46,7 @@ def automatic(
                 specs(*args, **kwargs),
                 is_leaf=lambda x: isinstance(x, PartitionSpec),
             )
-            arrays = [leaves[i] for i in positions]
-            return jax.sharding.auto_axes(with_arrays, out_sharding=out)(*arrays)
+            return jax.sharding.auto_axes(with_arrays, out_sharding=out)(arrays)
 
         return call  # pyright: ignore[reportReturnType] (wraps keeps the signature)
 

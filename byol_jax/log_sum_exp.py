@@ -53,8 +53,8 @@ def over_rows(
         precision: Precision of the matrix products; see jax.lax.Precision.
 
     Returns:
-        Array [B]. A query without any row has a value below -1e37 instead of minus infinity, and no
-        gradient.
+        Array [B]. A query without any row has a value below -1e37 instead of minus infinity;
+        softplus of that value is 0, and so is its gradient.
     """
     num_queries = queries.shape[0]
     num_rows = rows.values.shape[0]
@@ -67,8 +67,13 @@ def over_rows(
 
 def _logits(queries, query_ids, rows: Rows, precision):
     """Returns the logits [B, N], with a very low value for each row that a sum leaves out."""
-    out = (query_ids[:, None] == rows.ids[None, :]) | ~rows.valid[None, :]
-    return jnp.where(out, lowest(queries), jnp.matmul(queries, rows.values.T, precision=precision))
+    products = jnp.matmul(queries, rows.values.T, precision=precision)
+    return jnp.where(_left_out(query_ids, rows).T, lowest(queries), products)
+
+
+def _left_out(query_ids, rows: Rows):
+    """Returns which rows the sum of each query leaves out, bool [N, B]."""
+    return (rows.ids[:, None] == query_ids[None, :]) | ~rows.valid[:, None]
 
 
 def lowest(x: jax.Array) -> jax.Array:
@@ -133,9 +138,9 @@ def _tiled_backward(precision, residuals, cotangents):
 
     def pull_back(row_tile):
         # Rows as the first axis: half the time of the transposed product.
-        out = (row_tile.ids[:, None] == query_ids[None, :]) | ~row_tile.valid[:, None]
         products = jnp.matmul(row_tile.values, queries.T, precision=precision)  # [t, B]
-        weights = jnp.exp(jnp.where(out, lowest(queries), products) - log_sums[None, :])
+        logits = jnp.where(_left_out(query_ids, row_tile), lowest(queries), products)
+        weights = jnp.exp(logits - log_sums[None, :])
         return jnp.matmul(weights, scaled, precision=precision)
 
     # All queries at once, in tiles of fewer rows: sharded queries are summed once per row.
@@ -157,10 +162,8 @@ def _split(x, most):
 
     The padding has valid=False.
     """
-    count = -(-x.shape[0] // most)
-    size = -(-x.shape[0] // count)
-    padding = [(0, count * size - x.shape[0])] + [(0, 0)] * (x.ndim - 1)
-    return jnp.pad(x, padding).reshape(count, size, *x.shape[1:])
+    padded, count = _pad(x, most)
+    return padded.reshape(count, -1, *x.shape[1:])
 
 
 def _interleave(x):
@@ -168,10 +171,16 @@ def _interleave(x):
 
     If x is sharded, each tile then contains rows of every device.
     """
-    count = -(-x.shape[0] // TILE)
+    padded, count = _pad(x, TILE)
+    return jnp.moveaxis(padded.reshape(-1, count, *x.shape[1:]), 1, 0)
+
+
+def _pad(x, most):
+    """Pads the first axis for the fewest equal tiles of up to `most` rows; returns their number."""
+    count = -(-x.shape[0] // most)
     size = -(-x.shape[0] // count)
     padding = [(0, count * size - x.shape[0])] + [(0, 0)] * (x.ndim - 1)
-    return jnp.moveaxis(jnp.pad(x, padding).reshape(size, count, *x.shape[1:]), 1, 0)
+    return jnp.pad(x, padding), count
 
 
 def _deinterleave(tiles, like):

@@ -111,8 +111,7 @@ def nt_xent(
     num_views = len(views)
     # The views of an example are adjacent, so that a sharded batch remains sharded by example.
     rows = jnp.stack([l2_normalize(x) for x in views], axis=1)  # [B, V, D]
-    valid = jnp.ones(batch_size, bool) if mask is None else jnp.asarray(mask)
-    chex.assert_shape(valid, (batch_size,))
+    valid = _valid(mask, (batch_size,))
     ids = collectives.row_index(batch_size, axis_name)
     row_ids = jnp.repeat(ids, num_views)
     own = log_sum_exp.Rows(_flat(rows), row_ids, jnp.repeat(valid, num_views))
@@ -167,8 +166,7 @@ def info_nce(
     chex.assert_equal_shape([queries, positives])
     queries = queries / temperature
     positive = jnp.sum(queries * positives, axis=-1)
-    valid = jnp.ones(negatives.shape[:-1], bool) if mask is None else jnp.asarray(mask)
-    chex.assert_shape(valid, negatives.shape[:-1])
+    valid = _valid(mask, negatives.shape[:-1])
     if negatives.ndim == 3:
         if axis_name is not None:
             raise errors.UserError(
@@ -231,8 +229,7 @@ def instance_softmax(
         index = collectives.row_index(queries.shape[0], axis_name)
     index = jnp.asarray(index)
     chex.assert_shape(index, (queries.shape[0],))
-    valid = jnp.ones(rows.shape[0], bool) if mask is None else jnp.asarray(mask)
-    chex.assert_shape(valid, (rows.shape[0],))
+    valid = _valid(mask, (rows.shape[0],))
     rows, valid = collectives.all_gather((rows, valid), axis_name)
     queries = queries / temperature
     positive = jnp.sum(queries * jnp.take(rows, index, axis=0), axis=-1)
@@ -305,6 +302,13 @@ def _wide(*arrays: ArrayLike) -> list[jax.Array]:
     wide = [at_least_float32(x) for x in arrays]
     has_float64 = any(x.dtype == jnp.float64 for x in wide)
     return [x.astype(jnp.float64 if has_float64 else jnp.float32) for x in wide]
+
+
+def _valid(mask: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array:
+    """Returns the mask, or a mask of the given shape that is True everywhere if it is None."""
+    valid = jnp.ones(shape, bool) if mask is None else jnp.asarray(mask)
+    chex.assert_shape(valid, shape)
+    return valid
 
 
 def _flat(x):

@@ -76,7 +76,7 @@ def load(name: str) -> types.ModuleType:
 
 
 def _set_log_level(verbosity: int) -> None:
-    """Raises absl's log level, so that Orbax does not log every file that it writes."""
+    """Sets absl's log level. At absl's default level, Orbax logs every file that it writes."""
     from absl import logging
 
     logging.set_verbosity(verbosity)

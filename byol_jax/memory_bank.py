@@ -80,9 +80,9 @@ def blend(
     chex.assert_rank([bank, index], [2, 1])
     num_examples, dim = bank.shape
     chex.assert_shape(features, (index.shape[0], dim))
-    wide = jnp.float64 if bank.dtype == jnp.float64 else jnp.float32
-    old_share = jnp.asarray(decay, wide)
-    mixed = old_share * bank[index].astype(wide) + (1.0 - old_share) * features.astype(wide)
+    old = losses.at_least_float32(bank[index])
+    old_share = jnp.asarray(decay, old.dtype)
+    mixed = old_share * old + (1.0 - old_share) * features.astype(old.dtype)
     blended = losses.l2_normalize(mixed).astype(bank.dtype)
     # A scatter with repeated indices writes in no defined order: keep each one's last occurrence.
     order = jnp.arange(index.shape[0], dtype=jnp.int32)

@@ -134,7 +134,7 @@ def test_bench_wants_its_second_word():
 
 
 def test_peer_is_for_the_step_alone():
-    with pytest.raises(SystemExit, match="--peer is only available for the benchmark"):
+    with pytest.raises(SystemExit, match="--peer is only available for the benchmark `step`"):
         main.run(["bench", "augment", "--config=configs/quickstart.py", "--peer=torch"])
 
 

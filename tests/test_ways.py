@@ -13,7 +13,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "guides" / "transformations.md"
 
 
 def _cells():
-    """Yields all cells of the table; by default, each function runs in one way, and in jit."""
+    """Yields all cells of the table; by default, each function runs in one way only."""
     for number, name in enumerate(CASES):
         for column, way in enumerate(ways.WAYS):
             by_default = column == number % len(ways.WAYS)

@@ -248,7 +248,10 @@ def batched(
 
 
 def _crop_center(image, size, proportion):
-    """Crops a box around the center of an image, with the aspect ratio of `size`."""
+    """Crops a box around the center of an image, with the aspect ratio of `size`.
+
+    The sides of the box are those of the largest such box, multiplied by `proportion`.
+    """
     height, width = image.shape[:2]
     scale = proportion * min(height / size[0], width / size[1])
     sides = (max(1, round(scale * size[0])), max(1, round(scale * size[1])))

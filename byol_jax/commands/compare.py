@@ -138,10 +138,14 @@ def picture(runs: Sequence[Run], metric: str, file: str) -> None:
         from matplotlib import figure
     except ImportError as error:
         raise errors.missing_extra("plot", "--picture needs matplotlib") from error
-    logged = sorted({name for run in runs for line in run.lines for name in line} - {"step"})
-    if metric not in logged:
-        near = arguments.near(metric, logged)
-        names = ", ".join(logged)
+    metric_names = set()
+    for run in runs:
+        for line in run.lines:
+            metric_names.update(line)
+    choices = sorted(metric_names - {"step"})
+    if metric not in choices:
+        near = arguments.near(metric, choices)
+        names = ", ".join(choices)
         raise errors.UserError(
             f"the runs do not log {metric!r}{near}; set --metric to one of {names}."
         )

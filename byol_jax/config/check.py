@@ -226,7 +226,7 @@ def _check_choices(config: ConfigDict) -> None:
 
 
 def _check_predictor(config: ConfigDict) -> None:
-    """Checks that the method takes a predictor, and that it is as wide as the projector."""
+    """Checks that the method takes a predictor, whose output must be as wide as the projector's."""
     if not config.get("predictor"):
         return
     method = config.method.name

@@ -195,7 +195,10 @@ def _header(encoded, channels):
 
 
 def _reduction(boxes, size):
-    """Returns the largest factor by which a JPEG can shrink with no box smaller than its view."""
+    """Returns the largest factor by which a JPEG can shrink without a box becoming too small.
+
+    A box must keep _SPARE pixels per pixel of its view, in each direction.
+    """
     spare = min(min(box[2] / size[0], box[3] / size[1]) for box in boxes) / _SPARE
     return next((by for by in (8, 4, 2) if spare >= by), 1)
 

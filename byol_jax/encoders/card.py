@@ -122,7 +122,11 @@ def _usage_in_jax(file):
 
 
 def _constructor(info) -> str | None:
-    """Returns the name of the torchvision.models function that builds this network."""
+    """Returns the name of the torchvision.models function that builds this network.
+
+    The stem of the network may be smaller: `_usage_in_torch` replaces it. Returns None if there is
+    no such function.
+    """
     name = info.encoder["name"]
     inner_width = info.encoder.get("inner_width", 1)
     has_other_shape = any(argument in info.encoder for argument in _NOT_IN_TORCHVISION)

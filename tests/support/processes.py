@@ -122,4 +122,7 @@ def lines(workdir: Path) -> list[dict]:
     """Returns the metrics of all steps, without the values that depend on time or memory."""
     text = (workdir / "metrics.jsonl").read_text(encoding="utf-8")
     metrics = [json.loads(line) for line in text.splitlines()]
-    return [{k: v for k, v in line.items() if k not in _TIMED} for line in metrics]
+    for line in metrics:
+        for name in _TIMED:
+            line.pop(name, None)
+    return metrics

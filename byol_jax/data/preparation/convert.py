@@ -160,7 +160,7 @@ def load(
 
 
 def _convert_part(source: str, names: list[str], stem: Path, max_side: int | None) -> int:
-    """Converts a part of a split to a record file, and returns the number of images."""
+    """Converts some of the images, writes them to two files, and returns the number of images."""
     rows = []
     part = bytearray()
     for name in names:

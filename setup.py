@@ -29,13 +29,14 @@ setuptools.setup(
         "cykooz-resizer>=4.0.1; platform_machine != 'aarch64'",  # no wheel there; see data/crops.py
         "etils[epath]>=1.12.2",
         "flax>=0.12.7",
-        "grain>=0.2.13",
+        "grain>=0.2.15",
         "importlib_resources>=6.0",
         "jax>=0.10.2",
         "ml_collections>=1.0.0",
         "numpy>=2.0",
         "optax>=0.2.5",
         "orbax-checkpoint>=0.11.25",
+        "packaging>=24.0",
         "pillow>=11.0",
         "pyarrow>=18.0",
         "rich>=13.0",
@@ -57,7 +58,15 @@ setuptools.setup(
             "selenium>=4.20"
         ],  # for the tests of the report; Chromium is installed separately
         "docs": ["furo>=2025.9", "myst-parser>=4.0", "sphinx>=8.1"],
-        "parity": ["lightly>=1.6", "timm>=1.0", "torch>=2.13", "torchvision>=0.28"],
+        "parity": [
+            "dm-haiku>=0.0.17",
+            "equinox>=0.13.8",
+            "keras>=3.15.1",
+            "lightly>=1.6",
+            "timm>=1.0",
+            "torch>=2.13",
+            "torchvision>=0.28",
+        ],
         "test": [
             "basedpyright>=1.40.2,<1.41",
             "matplotlib>=3.10.8",

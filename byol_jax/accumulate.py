@@ -149,7 +149,7 @@ def _one_pass(forward, objective, params, parts: _Microbatches) -> Result:
         jax.tree.map(lambda g: g / len(parts.number), total),
         _merge(stacked.losses),
         _merge(stacked.outputs),
-        _mean(stacked.stats),
+        _merge_stats(stacked.stats),
         _merge(stacked.memory_inputs),
         _mean(stacked.metrics),
     )
@@ -186,7 +186,7 @@ def _two_passes(forward, objective, params, batch, parts: _Microbatches) -> Resu
 
     # The sum starts with the gradient of the parameters that the losses use directly.
     grads, _ = jax.lax.scan(pull_back, direct, (parts, cotangents))
-    return Result(grads, losses, _merge(outputs), _mean(stats), memory_inputs, metrics)
+    return Result(grads, losses, _merge(outputs), _merge_stats(stats), memory_inputs, metrics)
 
 
 def _zeros(tree):
@@ -206,3 +206,13 @@ def _merge(tree):
 def _mean(tree):
     """Averages each leaf over its first axis, the microbatches."""
     return jax.tree.map(lambda x: jnp.mean(x, axis=0), tree)
+
+
+def _merge_stats(stats):
+    """Averages statistics over the microbatches; an integer, such as a count, is the largest."""
+
+    def merge(x):
+        reduce = jnp.mean if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.max
+        return reduce(x, axis=0)
+
+    return jax.tree.map(merge, stats)

@@ -20,6 +20,7 @@ __all__ = [
     "axis_index",
     "axis_size",
     "is_mapped",
+    "merge_stats",
     "pmean",
     "row_index",
     "shuffle",
@@ -50,6 +51,27 @@ def pmean(tree: Tree, axis_name: AxisName) -> Tree:
         Pytree of the same structure and shapes, equal on all devices.
     """
     return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
+
+
+def merge_stats(stats: Tree, axis_name: AxisName) -> Tree:
+    """Averages the statistics of a network over the devices, and keeps integers.
+
+    Args:
+        stats: Pytree of arrays, such as batch-norm statistics.
+        axis_name: Name of the mapped device axis; None returns the tree unchanged.
+
+    Returns:
+        Pytree of the same structure, shapes and dtypes, equal on all devices. An integer leaf, such
+        as a count of updates, has the largest value of all devices.
+    """
+    if axis_name is None:
+        return stats
+
+    def merge(x):
+        reduce = jax.lax.pmean if jnp.issubdtype(x.dtype, jnp.inexact) else jax.lax.pmax
+        return reduce(x, axis_name)
+
+    return jax.tree.map(merge, vary(stats, axis_name))
 
 
 def all_gather(tree: Tree, axis_name: AxisName, *, replicated: bool = False) -> Tree:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from byol_jax import errors
+from byol_jax import errors, pickling
 
 ScalarOrSchedule = float | optax.Schedule
 Mask = Callable[[Any], Any]
@@ -63,6 +63,7 @@ def _checked(mask: Mask) -> Mask:
     return mask
 
 
+@pickling.picklable
 def sgd(
     learning_rate: ScalarOrSchedule,
     *,
@@ -92,6 +93,7 @@ def sgd(
     )
 
 
+@pickling.picklable
 def lars(
     learning_rate: ScalarOrSchedule,
     *,
@@ -131,6 +133,7 @@ def lars(
     )
 
 
+@pickling.picklable
 def adamw(
     learning_rate: ScalarOrSchedule,
     *,
@@ -157,6 +160,7 @@ def adamw(
     return optax.adamw(learning_rate, b1, b2, eps, weight_decay=weight_decay, mask=_checked(mask))
 
 
+@pickling.picklable
 def scale_parts(factors: Mapping[str, float]) -> optax.GradientTransformation:
     """Builds an optax transformation that scales each network's updates by its own factor.
 
@@ -190,6 +194,7 @@ def scale_parts(factors: Mapping[str, float]) -> optax.GradientTransformation:
 OPTIMIZERS = {"sgd": sgd, "lars": lars, "adamw": adamw}
 
 
+@pickling.picklable
 def constant(peak: float, total_steps: int, steps_per_epoch: int) -> optax.Schedule:
     """Builds a schedule with the same learning rate at every step.
 
@@ -205,6 +210,7 @@ def constant(peak: float, total_steps: int, steps_per_epoch: int) -> optax.Sched
     return optax.constant_schedule(peak)
 
 
+@pickling.picklable
 def cosine(
     peak: float,
     total_steps: int,
@@ -240,6 +246,7 @@ def cosine(
     return schedule
 
 
+@pickling.picklable
 def steps(
     peak: float,
     total_steps: int,

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import PartitionSpec
 
-from byol_jax import accumulate, collectives, errors, metrics, probe, randomness
+from byol_jax import accumulate, collectives, errors, metrics, pickling, probe, randomness
 from byol_jax.methods import base
 from byol_jax.train_state import TrainState
 
@@ -103,6 +103,7 @@ class _Reduced(NamedTuple):
     metrics: dict[str, jax.Array]
 
 
+@pickling.picklable
 def make(
     method: base.Method,
     optimizer: optax.GradientTransformation,
@@ -157,7 +158,9 @@ def make(
         local = _local_results(online_probe, local_state.probe, result, batch)
         # Average before the optimizer: all devices then apply the same update, and their copies of
         # the state remain equal. The check below sees a non-finite value of any device.
-        reduced = collectives.pmean(local, axis_name)
+        reduced = collectives.pmean(local, axis_name)._replace(
+            stats=collectives.merge_stats(local.stats, axis_name)
+        )
         monitored = _monitor(result.outputs, measures(state.step + 1), axis_name)
         finite = _all_finite((reduced.grads, reduced.metrics["loss"]))
         skipped = 1.0 - finite.astype(jnp.float32)

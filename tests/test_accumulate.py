@@ -67,6 +67,7 @@ def test_parts_with_a_batch_norm_each_have_the_gradient_of_the_whole(name, size,
     np.testing.assert_allclose(split[2], whole[2], rtol=1e-5)
     largest = max(np.abs(x).max() for x in jax.tree.leaves(whole[0]))
     for a, b in zip(jax.tree.leaves(split[0]), jax.tree.leaves(whole[0]), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5 * max(np.abs(b).max(), 1e-2 * largest))
+        # One unit in the last place of the parameters changes BYOL's gradient by 1e-5 to 2e-5.
+        np.testing.assert_allclose(a, b, atol=3e-5 * max(np.abs(b).max(), 1e-2 * largest))
     for a, b in zip(jax.tree.leaves(split[1]), jax.tree.leaves(whole[1]), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4 * max(np.abs(b).max(), 0.02))

@@ -154,7 +154,8 @@ def test_orders_are_all_drawn_and_as_often():
 
     def order(key):
         operations = [digit(1.0), digit(2.0), digit(3.0), digit(4.0)]
-        return jitter._apply_in_order(jitter._draw_order(key, 4), jnp.zeros(()), operations)
+        drawn = jitter._draw_order(key, len(operations))
+        return jitter._apply_in_order(jnp.zeros(()), order=drawn, operations=operations)
 
     drawn, counts = np.unique(jax.jit(jax.vmap(order))(keys(4800)), return_counts=True)
     assert len(drawn) == 24 and {"".join(sorted(str(int(d)))) for d in drawn} == {"1234"}
@@ -288,3 +289,82 @@ def test_mistakes_are_named():
         augment.resize(noise(8, 8, 1), size=4, method="lanczos")
     with pytest.raises(ValueError, match="larger"):
         augment.center_crop(noise(8, 8, 1), size=9)
+
+
+FLOAT_OPERATIONS = {
+    "add_brightness": {"delta": 0.1},
+    "scale_brightness": {"factor": 0.9},
+    "contrast": {"factor": 0.9},
+    "saturation": {"factor": 0.9},
+    "hue": {"delta": 0.1},
+    "grayscale": {},
+    "solarize": {},
+    "normalize": {"mean": (0.5,), "std": (0.2,)},
+    "blur": {"sigma": 1.0, "kernel_size": 3},
+    "resize": {"size": 6},
+    "crop_and_resize": {"box": jnp.array([1, 1, 5, 5]), "size": 6},
+    "random_resized_crop": {"size": 6},
+    "random_color_jitter": {**JITTER, "probability": 1.0},
+    "random_grayscale": {"probability": 1.0},
+    "random_blur": {"kernel_size": 3, "probability": 1.0},
+    "random_solarize": {"probability": 1.0},
+}
+
+
+def _operation(name):
+    options = dict(FLOAT_OPERATIONS[name])
+    operation = getattr(augment, name)
+    if name.startswith("random_"):
+        return lambda image: operation(jax.random.key(3), image, **options)
+    box = options.pop("box", None)
+    return lambda image: operation(image, *([] if box is None else [box]), **options)
+
+
+@pytest.mark.parametrize("name", FLOAT_OPERATIONS)
+def test_an_operation_keeps_a_half_precision_dtype_and_refuses_integers(name):
+    operation = _operation(name)
+    image = noise(8, 8, 3)
+    for dtype in (jnp.bfloat16, jnp.float16):
+        half = operation(image.astype(dtype))
+        want = operation(image.astype(dtype).astype(jnp.float32)).astype(dtype)
+        assert half.dtype == dtype
+        np.testing.assert_array_equal(half.astype(jnp.float32), want.astype(jnp.float32))
+    with pytest.raises(ValueError, match="dtype uint8.*augment.to_float"):
+        operation((image * 255).astype(jnp.uint8))
+
+
+def test_operations_that_move_pixels_take_integers():
+    image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    flipped = augment.random_flip(jax.random.key(0), image, probability=1.0)
+    np.testing.assert_array_equal(flipped, image[:, ::-1])
+    np.testing.assert_array_equal(augment.center_crop(image, size=2), image[1:3, 1:3])
+
+
+def test_gradients_and_blurs_are_finite_at_their_limits():
+    def total(image):
+        return jnp.sum(augment.saturation(image, factor=1.5))
+
+    for value in (0.0, 0.5):  # black, and gray: the saturation has no limit
+        assert jnp.all(jnp.isfinite(jax.grad(total)(jnp.full((2, 2, 3), value))))
+    image = noise(8, 8, 3)
+    np.testing.assert_array_equal(augment.blur(image, sigma=0.0, kernel_size=3), image)
+
+
+def test_a_second_call_outside_of_jit_compiles_nothing(caplog):
+    image = noise(9, 9, 3)
+    view = augment.preset("simclr", size=7, ratio=[0.7, 1.3])
+    views = augment.batched(view)
+    calls = {
+        "crop": lambda key: augment.random_resized_crop(key, image, size=[5, 5]),
+        "jitter": lambda key: augment.random_color_jitter(key, image, **JITTER),
+        "view": lambda key: view(key, image),
+        "batch": lambda key: views(key[None], image[None]),
+    }
+    for number, (name, call) in enumerate(calls.items()):
+        first, second = keys(2, seed=number)
+        with jax.log_compiles():
+            call(first)
+            assert "compil" in caplog.text.lower(), name
+            caplog.clear()
+            call(second)
+            assert "compil" not in caplog.text.lower(), name

@@ -25,7 +25,7 @@ FLOORS = """
     methods     methods
     parts       networks optimizers
     arrays     losses log_sum_exp ema ring_buffer memory_bank augment randomness metrics collectives
-    ground      errors explicit
+    ground      errors explicit pickling
 """
 ROWS = [line.split() for line in FLOORS.strip().splitlines()]
 HEIGHT = {name: -row for row, (_, *names) in enumerate(ROWS) for name in names}

@@ -79,7 +79,8 @@ def test_a_counter_tells_the_end_where_there_is_no_terminal():
         for done in range(1, 2001):
             counter.show("reading pictures", done, 2000)
         counter.print_line("[all] done")
-    assert text.getvalue() == "reading pictures: 2,000 of 2,000\n[all] done\n"
+    # rich below 14.3 ends with an empty line.
+    assert text.getvalue().rstrip() == "reading pictures: 2,000 of 2,000\n[all] done"
 
 
 def test_on_a_terminal_a_counter_is_a_bar():
@@ -183,7 +184,8 @@ def test_a_warning_goes_above_the_bar():
     text = io.StringIO()
     with monitor.Progress(10, console=rich.console.Console(file=text, width=20)) as progress:
         progress.warn("projection spread 0.02 [of 1.0] at step 3")
-    assert text.getvalue() == "warning: projection spread 0.02 [of 1.0] at step 3\n"
+    # rich below 14.3 ends with an empty line.
+    assert text.getvalue().rstrip() == "warning: projection spread 0.02 [of 1.0] at step 3"
 
 
 def test_the_summary_shows_facts_and_warnings():

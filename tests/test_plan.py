@@ -120,9 +120,24 @@ def test_a_product_in_a_loop_counts_as_often_as_it_runs():
     assert costs.analyze(text).flops == 7 * 2 * 4 * 6 * 6
 
 
+@pytest.mark.parametrize(
+    ("precision", "dtype", "passes"),
+    [("highest", "float32", 5), ("high", "float32", 2), (None, "float32", 0)]
+    + [("highest", "bfloat16", 0)],
+)
+def test_products_of_higher_precision_take_further_passes(precision, dtype, passes):
+    def f(x, weights):
+        return jnp.matmul(x, weights, precision=precision)
+
+    with jax.default_matmul_precision("default"):
+        lowered = jax.jit(f).lower(jnp.zeros((4, 6), dtype), jnp.zeros((6, 8), dtype))
+    text = lowered.compiler_ir("hlo").as_hlo_text()
+    assert costs.analyze(text).extra_passes == passes * 2 * 4 * 6 * 8
+
+
 def test_the_roofline_is_the_slowest_of_three():
     chip = plan.Chip(flops=100.0, memory=1.0, bandwidth=10.0, interconnect=5.0)
-    moved = costs.Costs(200.0, 30.0, {"all-reduce": 4.0, "all-gather": 1.0}, {}, {})
+    moved = costs.Costs(150.0, 50.0, 30.0, {"all-reduce": 4.0, "all-gather": 1.0}, {}, {})
     limits = plan.roofline(moved, chip)
     assert limits == (2.0, 3.0, 1.0)
     assert (limits.seconds, limits.bound) == (3.0, "memory")

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from byol_jax import losses
 from support import ways
 from support.ways_cases import CASES, REFUSED, table
 
@@ -53,3 +54,18 @@ def test_the_guide_shows_the_table():
     page = PAGE.read_text(encoding="utf-8")
     for line in table():
         assert line in page
+
+
+@pytest.mark.parametrize("batch_size", [4, 6])
+def test_a_loss_is_exported_for_any_batch_size(batch_size):
+    def loss(a, b, queue):
+        contrast = losses.nt_xent(a, b, temperature=0.1)
+        return contrast + losses.info_nce(a, b, queue, temperature=0.1)
+
+    (rows,) = jax.export.symbolic_shape("b")
+    batch = jax.ShapeDtypeStruct((rows, 8), np.float32)
+    queue = jax.ShapeDtypeStruct((16, 8), np.float32)
+    exported = jax.export.export(jax.jit(loss))(batch, batch, queue)
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=(n, 8)).astype(np.float32) for n in (batch_size, batch_size, 16)]
+    np.testing.assert_allclose(exported.call(*arrays), loss(*arrays), rtol=1e-5)

@@ -1,10 +1,11 @@
 """Augmentation of one image [H, W, C] with any number of channels, float in [0, 1].
 
-Each operation is a deterministic function, such as `augment.blur(image, sigma=…)`. Most have a
-random form, such as `augment.random_blur(key, image, …)`. `augment.preset` and `augment.pipeline`
-compose them into a function view(key, image), and `augment.batched(view)` applies it to a batch.
-jax.vmap(view) gives the same result, but on a CPU it also computes the operations that the keys do
-not draw.
+Each operation is a deterministic function, such as `augment.blur(image, sigma=…)`. It computes in
+float32 and returns the dtype of the image. All but flips and center crops raise UserError
+for integers, which `augment.to_float` converts. Most have a random form, such as
+`augment.random_blur(key, image, …)`. `augment.preset` and `augment.pipeline` compose them into a
+function view(key, image), and `augment.batched(view)` applies it to a batch. jax.vmap(view) gives
+the same result, but on a CPU it also computes the operations that the keys do not draw.
 """
 
 from byol_jax.augment.color import (

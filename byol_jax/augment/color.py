@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from byol_jax import errors
-from byol_jax.augment import chance
+from byol_jax.augment import calls, chance
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -71,6 +71,7 @@ def _channel_means(image: jax.Array) -> jax.Array:
     return jnp.mean(columns.reshape(1, width, channels), axis=1, keepdims=True)
 
 
+@calls.in_float32
 def add_brightness(image: jax.Array, *, delta: jax.Array | float) -> jax.Array:
     """Adds a constant to an image, as BYOL and the first version of SimCLR's code do.
 
@@ -84,6 +85,7 @@ def add_brightness(image: jax.Array, *, delta: jax.Array | float) -> jax.Array:
     return image + delta
 
 
+@calls.in_float32
 def scale_brightness(image: jax.Array, *, factor: jax.Array | float) -> jax.Array:
     """Multiplies an image by a factor, as torchvision and the second version of SimCLR's code do.
 
@@ -97,6 +99,7 @@ def scale_brightness(image: jax.Array, *, factor: jax.Array | float) -> jax.Arra
     return image * factor
 
 
+@calls.in_float32
 def contrast(image: jax.Array, *, factor: jax.Array | float, per_channel: bool = True) -> jax.Array:
     """Scales the contrast of an image: mean + factor * (image - mean).
 
@@ -114,6 +117,7 @@ def contrast(image: jax.Array, *, factor: jax.Array | float, per_channel: bool =
     return mean + factor * (image - mean)
 
 
+@calls.in_float32
 def saturation(image: jax.Array, *, factor: jax.Array | float, hsv: bool = True) -> jax.Array:
     """Scales the saturation of an image: gray + factor * (image - gray).
 
@@ -134,10 +138,12 @@ def saturation(image: jax.Array, *, factor: jax.Array | float, hsv: bool = True)
         return gray + factor * (image - gray)
     value = functools.reduce(jnp.maximum, _channels(image))
     chroma = value - functools.reduce(jnp.minimum, _channels(image))
-    limit = value / jnp.maximum(chroma, jnp.finfo(image.dtype).tiny)
+    gray = chroma == 0  # no limit; a division by 0 would make the gradient nan
+    limit = jnp.where(gray, factor, value / jnp.where(gray, 1.0, chroma))
     return value - jnp.minimum(factor, limit) * (value - image)
 
 
+@calls.in_float32
 def hue(image: jax.Array, *, delta: jax.Array | float) -> jax.Array:
     """Rotates the hue of an RGB image in HSV space.
 
@@ -163,6 +169,7 @@ def hue(image: jax.Array, *, delta: jax.Array | float) -> jax.Array:
     return value - chroma * jnp.clip(jnp.minimum(position, 4.0 - position), 0.0, 1.0)
 
 
+@calls.in_float32
 def grayscale(image: jax.Array) -> jax.Array:
     """Sets every channel of an image to the gray value, 0.2989 R + 0.5870 G + 0.1140 B.
 
@@ -178,6 +185,7 @@ def grayscale(image: jax.Array) -> jax.Array:
     return jnp.broadcast_to(_luma(image), image.shape)
 
 
+@calls.compiled_once
 def random_grayscale(key: jax.Array, image: jax.Array, *, probability: float = 0.2) -> jax.Array:
     """Converts an image to gray with a given probability.
 
@@ -195,6 +203,7 @@ def random_grayscale(key: jax.Array, image: jax.Array, *, probability: float = 0
     return chance.sometimes(key, image, probability=probability, change=grayscale)
 
 
+@calls.in_float32
 def solarize(image: jax.Array, *, threshold: float = 0.5) -> jax.Array:
     """Inverts the values of an image at or above a threshold: 1 - value.
 
@@ -208,6 +217,7 @@ def solarize(image: jax.Array, *, threshold: float = 0.5) -> jax.Array:
     return jnp.where(image < threshold, image, 1.0 - image)
 
 
+@calls.compiled_once
 def random_solarize(
     key: jax.Array, image: jax.Array, *, probability: float = 0.2, threshold: float = 0.5
 ) -> jax.Array:
@@ -229,6 +239,7 @@ def random_solarize(
     return chance.sometimes(key, image, probability=probability, change=change)
 
 
+@calls.in_float32
 def normalize(image: jax.Array, *, mean: Sequence[float], std: Sequence[float]) -> jax.Array:
     """Subtracts a mean from an image and divides by a standard deviation, for each channel.
 

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from byol_jax import errors
-from byol_jax.augment import chance
+from byol_jax.augment import calls, chance
 
+_SMALLEST_SIGMA = 1e-6  # in pixels; such a blur changes nothing
 _PAD_MODES = {"same": "constant", "edge": "edge", "reflect": "reflect"}
 
 
@@ -39,6 +40,7 @@ def _filter(image, weights, axis, padding):
     return functools.reduce(operator.add, weighted)
 
 
+@calls.in_float32
 def blur(
     image: jax.Array, *, sigma: jax.Array | float, kernel_size: int, padding: str = "same"
 ) -> jax.Array:
@@ -48,7 +50,8 @@ def blur(
 
     Args:
         image: Image [H, W, C] with any number of channels.
-        sigma: Standard deviation of the Gaussian in pixels, a number or a scalar, above 0.
+        sigma: Standard deviation of the Gaussian in pixels, a number or a scalar. 0 changes
+            nothing.
         kernel_size: Side of the kernel in pixels, an odd Python number.
         padding: Values beyond the border: "same" means 0, as TensorFlow's SAME (BYOL, SimCLR);
             "edge" repeats the last pixel (Pillow, MoCo); "reflect" mirrors the image (torchvision).
@@ -66,12 +69,13 @@ def blur(
         choices = ", ".join(_PAD_MODES)
         raise errors.UserError(f"padding ({padding!r}) must be one of {choices}.")
     offsets = jnp.arange(kernel_size, dtype=jnp.float32) - kernel_size // 2
-    weights = jax.nn.softmax(-0.5 * (offsets / sigma) ** 2)
+    weights = jax.nn.softmax(-0.5 * (offsets / jnp.maximum(sigma, _SMALLEST_SIGMA)) ** 2)
     for axis in (0, 1):  # a Gaussian is separable
         image = _filter(image, weights, axis, padding)
     return image
 
 
+@calls.compiled_once
 def random_blur(
     key: jax.Array,
     image: jax.Array,

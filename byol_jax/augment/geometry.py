@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from byol_jax import collectives, errors
-from byol_jax.augment import chance
+from byol_jax.augment import calls, chance
 
 
 def _triangle(x: jax.Array) -> jax.Array:
@@ -118,6 +118,7 @@ def height_and_width(size: int | Sequence[int]) -> tuple[int, int]:
     return height, width
 
 
+@calls.in_float32
 def crop_and_resize(
     image: jax.Array,
     box: jax.Array,
@@ -164,6 +165,7 @@ def crop_and_resize(
     return jnp.clip(image, 0.0, 1.0) if method == "bicubic" else image
 
 
+@calls.in_float32
 def resize(
     image: jax.Array,
     *,
@@ -240,6 +242,7 @@ def _draw_sides(key, num_pixels, area, ratio, attempts):
     return tuple(jnp.maximum(jnp.round(side).astype(jnp.int32), 1) for side in sides)
 
 
+@calls.compiled_once
 def random_box(
     key: jax.Array,
     *,
@@ -293,6 +296,7 @@ def random_box(
     return jnp.where(jnp.any(fits), box, central)
 
 
+@calls.compiled_once
 def random_resized_crop(
     key: jax.Array,
     image: jax.Array,
@@ -372,6 +376,7 @@ def flip(image: jax.Array) -> jax.Array:
     return image[:, ::-1]
 
 
+@calls.compiled_once
 def random_flip(key: jax.Array, image: jax.Array, *, probability: float = 0.5) -> jax.Array:
     """Mirrors an image left to right with a given probability.
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from byol_jax.augment import chance, color
+from byol_jax.augment import calls, chance, color
 
 _Operation = Callable[[jax.Array], jax.Array]
 
@@ -32,7 +32,7 @@ def _draw_order(key: jax.Array, count: int) -> jax.Array:
 
 
 def _apply_in_order(
-    order: jax.Array, image: jax.Array, operations: Sequence[_Operation]
+    image: jax.Array, *, order: jax.Array, operations: Sequence[_Operation]
 ) -> jax.Array:
     """Applies several operations to an image in a given order."""
     if not operations:
@@ -46,6 +46,7 @@ def _apply_in_order(
     return image
 
 
+@calls.compiled_once
 def random_color_jitter(
     key: jax.Array,
     image: jax.Array,
@@ -103,5 +104,7 @@ def random_color_jitter(
     if hue and image.shape[-1] == 3:
         operations.append(_clip_after(color.hue, delta=_draw_delta(h_key, hue)))
     order = _draw_order(order_key, len(operations))
-    change = functools.partial(_apply_in_order, order, operations=operations)
+    change = calls.in_float32(
+        functools.partial(_apply_in_order, order=order, operations=operations)
+    )
     return chance.sometimes(chance_key, image, probability=probability, change=change)

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-from byol_jax import errors, explicit
-from byol_jax.augment import color, filters, geometry, jitter
+from byol_jax import errors, explicit, pickling
+from byol_jax.augment import calls, color, filters, geometry, jitter
 
 
 class Settings(NamedTuple):
@@ -172,6 +172,7 @@ def _check(settings: Settings) -> None:
         raise errors.UserError(f"dtype {settings.dtype!r} must be one of {choices}.")
 
 
+@calls.compiled_once
 def _make_view(key, image, *, settings: Settings):
     image = color.to_float(image)
     if "crop" not in settings.order and settings.size is not None:
@@ -192,8 +193,7 @@ def pipeline(**settings: Any) -> Callable[[jax.Array, jax.Array], jax.Array]:
     The function takes one PRNG key and one image [H, W, C], uint8, uint16 or float in [0, 1], with
     any number of channels. It returns the view [h, w, C], in [0, 1] unless normalized. If the order
     has no "crop", the whole image is resized. The draws of an operation depend on the key and the
-    operation only, not on the other operations. Run the function under jit, and see `batched` for
-    batches.
+    operation only, not on the other operations. See `batched` for batches.
 
     Args:
         **settings: Fields of Settings.
@@ -205,7 +205,7 @@ def pipeline(**settings: Any) -> Callable[[jax.Array, jax.Array], jax.Array]:
         UserError: If a setting is invalid, such as an unknown operation.
         TypeError: If a setting is not a field of Settings.
     """
-    checked = Settings(**settings)
+    checked = Settings(**{name: calls.hashable(value) for name, value in settings.items()})
     _check(checked)
     return functools.partial(_make_view, settings=checked)
 
@@ -216,6 +216,7 @@ def _image_specs(keys, images):
     return PartitionSpec(*explicit.spec(images, axes=1), None, None, None)
 
 
+@pickling.picklable
 def batched(
     view: Callable[[jax.Array, jax.Array], jax.Array],
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
@@ -240,6 +241,7 @@ def batched(
         views = jax.lax.map(lambda pair: view(*pair).astype(loop_dtype), (keys, images))
         return views.astype(dtype)
 
+    @functools.partial(jax.jit, inline=True)
     @explicit.automatic(_image_specs)
     def views(keys: jax.Array, images: jax.Array) -> jax.Array:
         return jax.lax.platform_dependent(keys, images, cpu=one_by_one, default=jax.vmap(view))
@@ -291,14 +293,23 @@ def evaluation_view(
     if not 0 < proportion <= 1:
         raise errors.UserError(f"proportion ({proportion}) must be in (0, 1].")
     _check(Settings(size=size, mean=mean, std=std))
+    return functools.partial(
+        _make_evaluation_view,
+        size=size,
+        mean=mean,
+        std=std,
+        proportion=proportion,
+        method=method,
+        antialias=antialias,
+    )
 
-    def view(image: jax.Array) -> jax.Array:
-        image = color.to_float(image)
-        target_size = geometry.height_and_width(image.shape[:2] if size is None else size)
-        image = _crop_center(image, target_size, proportion)
-        image = geometry.resize(image, size=target_size, method=method, antialias=antialias)
-        if mean is None or std is None:
-            return image
-        return color.normalize(image, mean=mean, std=std)
 
-    return view
+@calls.compiled_once
+def _make_evaluation_view(image, *, size, mean, std, proportion, method, antialias):
+    image = color.to_float(image)
+    target_size = geometry.height_and_width(image.shape[:2] if size is None else size)
+    image = _crop_center(image, target_size, proportion)
+    image = geometry.resize(image, size=target_size, method=method, antialias=antialias)
+    if mean is None or std is None:
+        return image
+    return color.normalize(image, mean=mean, std=std)

@@ -6,10 +6,11 @@ The target is a moving average of the online network.
 
 import jax
 
-from byol_jax import collectives, ema, errors, losses, networks
+from byol_jax import collectives, ema, errors, losses, networks, pickling
 from byol_jax.methods import base
 
 
+@pickling.picklable
 def byol(
     encoder: networks.Network,
     projector: networks.Network,

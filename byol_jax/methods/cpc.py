@@ -7,10 +7,11 @@ down to some row, and predicts the features of patches in rows below.
 import jax
 import jax.numpy as jnp
 
-from byol_jax import collectives, errors, losses, networks
+from byol_jax import collectives, errors, losses, networks, pickling
 from byol_jax.methods import base
 
 
+@pickling.picklable
 def cpc(
     encoder: networks.Network,
     context: networks.Network,

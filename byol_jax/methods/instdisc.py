@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
-from byol_jax import collectives, losses, memory_bank, networks, randomness
+from byol_jax import collectives, losses, memory_bank, networks, pickling, randomness
 from byol_jax.methods import base
 
 
@@ -41,6 +41,7 @@ class Noise(Protocol):
         ...
 
 
+@pickling.picklable
 def instdisc(
     encoder: networks.Network,
     projector: networks.Network,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from byol_jax import collectives, ema, errors, losses, networks, randomness, ring_buffer
+from byol_jax import collectives, ema, errors, losses, networks, pickling, randomness, ring_buffer
 from byol_jax.methods import base
 
 
@@ -25,6 +25,7 @@ class Memory(NamedTuple):
     queue: ring_buffer.RingBuffer
 
 
+@pickling.picklable
 def moco(
     encoder: networks.Network,
     projector: networks.Network,

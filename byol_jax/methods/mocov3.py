@@ -3,11 +3,12 @@
 The networks and the moving average are those of BYOL. The loss is contrastive.
 """
 
-from byol_jax import collectives, losses, networks
+from byol_jax import collectives, losses, networks, pickling
 from byol_jax.methods import base
 from byol_jax.methods.byol import byol
 
 
+@pickling.picklable
 def mocov3(
     encoder: networks.Network,
     projector: networks.Network,

@@ -7,11 +7,12 @@ online network away from the target.
 import jax
 import jax.numpy as jnp
 
-from byol_jax import collectives, losses, networks
+from byol_jax import collectives, losses, networks, pickling
 from byol_jax.methods import base
 from byol_jax.methods.byol import byol
 
 
+@pickling.picklable
 def raft(
     encoder: networks.Network,
     projector: networks.Network,

@@ -1,9 +1,10 @@
 """SimCLR (Chen et al. 2020, arXiv 2002.05709)."""
 
-from byol_jax import collectives, losses, networks
+from byol_jax import collectives, losses, networks, pickling
 from byol_jax.methods import base
 
 
+@pickling.picklable
 def simclr(
     encoder: networks.Network,
     projector: networks.Network,

@@ -2,10 +2,11 @@
 
 import optax
 
-from byol_jax import collectives, networks
+from byol_jax import collectives, networks, pickling
 from byol_jax.methods import base
 
 
+@pickling.picklable
 def supervised(
     encoder: networks.Network,
     projector: networks.Network,

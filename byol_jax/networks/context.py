@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from byol_jax import pickling
 from byol_jax.networks import convolution, network
 
 
@@ -46,6 +47,8 @@ class RowContext(nn.Module):
         return x.astype(jnp.float32)
 
 
+@pickling.picklable
+@pickling.picklable
 def row_context(width: int, *, layers: int = 3, dtype: str = "float32") -> network.Network:
     """Creates the context network of CPC, which maps grids [B, G, G, F] to [B, G, G, width].
 

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from byol_jax import errors
+from byol_jax import errors, pickling
 from byol_jax.networks import network, norm
 
 KERNEL_INITS = {
@@ -72,6 +72,7 @@ class Mlp(nn.Module):
         return x.astype(jnp.float32)
 
 
+@pickling.picklable
 def mlp(
     widths: tuple[int, ...],
     *,

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from byol_jax import augment, errors
+from byol_jax import augment, errors, pickling
 
 
 class Init(Protocol):
@@ -57,6 +57,7 @@ class Network(NamedTuple):
     apply: Apply
 
 
+@pickling.picklable
 def from_linen(module: nn.Module) -> Network:
     """Converts a flax.linen module to a network.
 
@@ -82,6 +83,7 @@ def from_linen(module: nn.Module) -> Network:
     return Network(init, apply)
 
 
+@pickling.picklable
 def starting_from(network: Network, params: Any, stats: Any) -> Network:
     """Returns a network that starts from given weights instead of random ones.
 
@@ -119,6 +121,7 @@ def _describe(trees) -> dict[str, str]:
     }
 
 
+@pickling.picklable
 def patchwise(encoder: Network, *, size: int, stride: int) -> Network:
     """Returns a network that applies an encoder to every patch of an image.
 

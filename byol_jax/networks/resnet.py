@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-from byol_jax import errors
+from byol_jax import errors, pickling
 from byol_jax.networks import convolution, network, norm
 
 PADDINGS = ("same", "torch", "fixed")
@@ -196,6 +196,7 @@ def _remat(function: Any, kind: str | None) -> Any:
     return nn.remat(function, policy=policy, static_argnums=(2,))
 
 
+@pickling.picklable
 def resnet(
     stages: tuple[int, ...],
     *,

@@ -21,6 +21,8 @@ class Costs(NamedTuple):
 
     Attributes:
         flops: Operations of convolutions and matrix products; a multiply-add counts as two.
+        extra_passes: Further operations on a TPU, for float32 products of higher precision than the
+            default.
         read_and_written: Bytes read from and written to the chip's memory.
         sent: Bytes sent to other devices, by collective.
         counts: Number of executions, by collective.
@@ -28,6 +30,7 @@ class Costs(NamedTuple):
     """
 
     flops: float
+    extra_passes: float
     read_and_written: float
     sent: dict[str, float]
     counts: dict[str, int]
@@ -60,7 +63,17 @@ def analyze(text: str) -> Costs:
                 sent[kind] += times * _bytes_sent(kind, inner_computation, inner)
                 counts[kind] += times
     total = sum(by_scope.values())
-    return Costs(_count_flops(program), total, dict(sent), dict(counts), dict(by_scope))
+    return Costs(
+        sum(times * products.flops(*product) for times, product in _products(program)),
+        sum(
+            times * products.flops(*product) * products.extra_passes(*product)
+            for times, product in _products(program)
+        ),
+        total,
+        dict(sent),
+        dict(counts),
+        dict(by_scope),
+    )
 
 
 def flops(text: str) -> float:
@@ -75,15 +88,18 @@ def flops(text: str) -> float:
     Raises:
         UserError: If the text is not that of a module.
     """
-    return _count_flops(hlo.parse(text))
+    program = hlo.parse(text)
+    return sum(times * products.flops(*product) for times, product in _products(program))
 
 
-def _count_flops(program: hlo.Program) -> float:
-    return sum(
-        times * products.flops(inner_computation, inner)
-        for computation, instruction, times in _executed_instructions(program, program.entry, 1)
-        for inner_computation, inner in _fused_instructions(program, computation, instruction)
-    )
+def _products(
+    program: hlo.Program,
+) -> Iterator[tuple[int, tuple[Computation, hlo.Instruction]]]:
+    """Yields how often each convolution or matrix product runs, its computation, and itself."""
+    for computation, instruction, times in _executed_instructions(program, program.entry, 1):
+        for fused, inner in _fused_instructions(program, computation, instruction):
+            if inner.operation in products.OPERATIONS:
+                yield times, (fused, inner)
 
 
 def _executed_instructions(

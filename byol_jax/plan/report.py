@@ -53,6 +53,11 @@ def _costs(plan: Plan, costs: Costs) -> Iterator[str]:
         f"operations per device: {costs.flops / 1e9:,.0f} GFLOP, "
         f"{costs.flops / images / 1e9:,.1f} GFLOP per image"
     )
+    if costs.extra_passes:
+        yield (
+            f"  and {costs.extra_passes / 1e9:,.0f} GFLOP in further passes of float32 products, "
+            f"{costs.extra_passes / costs.flops:.2%} more"
+        )
     per_image = traffic / images
     yield f"memory traffic per device: {traffic / 1e9:,.2f} GB, {per_image / 1e6:,.0f} MB per image"
     if plan.xla is not None:

@@ -41,7 +41,7 @@ def roofline(costs: Costs, chip: Chip) -> Roofline:
         The minimum times in seconds.
     """
     return Roofline(
-        costs.flops / chip.flops,
+        (costs.flops + costs.extra_passes) / chip.flops,
         costs.read_and_written / chip.bandwidth,
         sum(costs.sent.values()) / chip.interconnect,
     )

@@ -273,6 +273,17 @@ def x64(case: Case):
         return jax.device_get(jit(case))
 
 
+def debug_checks(case: Case):
+    """Calls the function under JAX's checks for nan, infinity, leaked tracers and promotions."""
+    with (
+        jax.debug_nans(True),
+        jax.debug_infs(True),
+        jax.checking_leaks(),
+        jax.numpy_dtype_promotion("strict"),
+    ):
+        return jit(case)
+
+
 WAYS = {
     "jit": jit,
     "pmap": pmap,
@@ -287,4 +298,5 @@ WAYS = {
     "remat": remat,
     "export": export,
     "x64": x64,
+    "debug checks": debug_checks,
 }

@@ -147,7 +147,8 @@ def _read_npz(path) -> dict[str, np.ndarray]:
 
 def _read_npy(zipped, name) -> np.ndarray | None:
     """Returns the array in a zip entry, or None if the entry contains text."""
-    file = io.BytesIO(zipped.read(name))
+    contents = zipped.read(name)
+    file = io.BytesIO(contents)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # numpy warns about headers that Python 2 wrote
@@ -163,7 +164,7 @@ def _read_npy(zipped, name) -> np.ndarray | None:
         )
     if dtype.kind not in "?biufc":
         return None
-    data = file.getbuffer()[file.tell() :]
+    data = memoryview(contents)[file.tell() :]
     num_bytes = len(data)
     # The header can declare any shape, so check it before the array is created.
     if math.prod(shape) * dtype.itemsize != num_bytes:

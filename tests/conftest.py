@@ -1,4 +1,8 @@
-"""Strict JAX for every test: 4 CPU devices, and no silent promotion of types or ranks."""
+"""Strict JAX for every test: 4 CPU devices, and no silent promotion of types or ranks.
+
+BYOL_JAX_PLATFORM=gpu or tpu runs the tests on the devices of that platform. Some then need more
+devices than there are, and fail; launch/accelerator.sh runs those that one device can pass.
+"""
 
 import os
 import tempfile
@@ -10,8 +14,9 @@ import jax
 
 from support import recorded
 
-jax.config.update("jax_platforms", "cpu")
-jax.config.update("jax_num_cpu_devices", max(4, recorded.num_devices()))
+if recorded.PLATFORM == "cpu":
+    jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_num_cpu_devices", max(4, recorded.num_devices()))
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")

@@ -1,5 +1,6 @@
 """The benches measure what they say, and the comparison is found where its extra is."""
 
+import json
 import os
 
 import jax
@@ -9,7 +10,16 @@ import pytest
 from byol_jax import log_sum_exp, main, plan
 from byol_jax import losses as package_losses
 from byol_jax.builders import parts
-from byol_jax.commands.bench import augment, input, losses, step, timing, torch_step
+from byol_jax.commands.bench import (
+    augment,
+    input,
+    losses,
+    nt_xent,
+    profile,
+    step,
+    timing,
+    torch_step,
+)
 from byol_jax.config import fields
 
 
@@ -97,7 +107,7 @@ def test_bench_losses_counts_as_many_products_as_the_loss(name, monkeypatch):
         return jax.jit(function).lower(*arrays).compile().as_text().count(" dot(")
 
     if name == "nt_xent":
-        loss, arrays = losses._nt_xent(16)
+        loss, arrays = losses.make_nt_xent(16)
         assert count(loss) == count(losses._nt_xent_products) == 4
     else:
         loss, arrays = losses._info_nce(16, 32)
@@ -128,7 +138,7 @@ def test_a_view_in_torchvision_has_the_size_and_the_operations(monkeypatch):
 def test_bench_wants_its_second_word():
     for words in ([], ["augmnt"], ["augment", "more"]):
         with pytest.raises(
-            SystemExit, match="bench needs exactly one of augment, input, losses, step"
+            SystemExit, match="bench needs exactly one of augment, input, losses, nt_xent, st"
         ):
             main.run(["bench", *words])
 
@@ -148,11 +158,66 @@ def _small_step(method="simclr"):
 @pytest.mark.parametrize("method", ["simclr", "supervised"])
 def test_bench_step_measures_the_trainers_step(method, quick, capsys):
     measurements = step.measure(_small_step(method))
-    assert list(measurements) == ["byol_jax", "compile_seconds", "flops", "of_matmul", "peak_bytes"]
+    assert list(measurements) == [
+        "byol_jax",
+        "batch_size",
+        "compile_seconds",
+        "flops",
+        "of_matmul",
+        "peak_bytes",
+    ]
     assert all(number > 0 for number in measurements.values())
     assert measurements["peak_bytes"] > 2**26  # jax alone takes more
     printed = capsys.readouterr().out
     assert "batch 8 x 2 views [12, 12, 3], float32, on 4 cpu devices" in printed
+
+
+def test_a_batch_is_halved_until_the_step_fits(quick, monkeypatch, capsys):
+    def compile_step(config, views, compile_step=step._compile_step):
+        if len(views) > 8:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+        return compile_step(config, views)
+
+    monkeypatch.setattr(step, "_compile_step", compile_step)
+    config = _small_step()
+    config.batch_size = 32
+    assert step.measure(config, fit=True)["batch_size"] == 8
+    assert "out of memory; trying a batch of 16\nout of memory; trying a batch of 8\n" in (
+        capsys.readouterr().out
+    )
+    config.batch_size = 32
+    with pytest.raises(jax.errors.JaxRuntimeError):
+        step.measure(config)
+    monkeypatch.setattr(step, "_compile_step", lambda config, views: compile_step(config, [0] * 9))
+    with pytest.raises(ValueError, match="a batch of 4 examples does not fit into the memory"):
+        step.measure(config, fit=True)
+
+
+def test_the_kernels_with_the_most_time_are_shares_of_all(quick):
+    x = jax.numpy.ones((300, 300))
+    product = jax.jit(lambda x: jax.numpy.tanh(x @ x)).lower(x).compile()
+    kernels = profile.largest(lambda: product(x).block_until_ready(), count=3)
+    assert 1 <= len(kernels) <= 3
+    assert list(kernels.values()) == sorted(kernels.values(), reverse=True)
+    assert 0.5 < sum(kernels.values()) <= 1.0
+
+
+def test_nt_xent_grows_until_a_call_is_slow_and_the_results_are_written(
+    quick, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setattr(nt_xent, "BATCHES", (8, 16, 32))
+    monkeypatch.setattr(nt_xent, "_MOST_BYTES", 4 * 32**2)
+    monkeypatch.setattr(log_sum_exp, "TILE", 8)
+    with pytest.raises(SystemExit) as leaving:
+        main.run(["bench", "nt_xent", f"--json={tmp_path / 'results.json'}"])
+    assert not leaving.value.code
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert list(results) == ["8", "16", "32"]
+    assert list(results["16"]) == ["tiles", "matrix", "tiles MiB", "matrix MiB"]
+    assert list(results["32"]) == ["tiles", "tiles MiB"]  # the matrix would be too large
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    monkeypatch.setattr(nt_xent, "_MOST_SECONDS", 0.0)
+    assert list(nt_xent.measure()) == ["8"]
 
 
 def test_the_operations_counted_are_those_of_the_networks():
@@ -186,7 +251,6 @@ def test_an_unknown_peer_and_what_it_cannot_express_are_refused():
     config = _small_step()
     for change, problem in (
         ({"method": {"name": "byol"}}, "method 'byol'"),
-        ({"precision": "bfloat16"}, "precision 'bfloat16'"),
         ({"encoder": {"name": "resnet18", "stem": "strided"}}, "stem 'strided'"),
         ({"encoder": {"name": "resnet18", "width": 2}}, "encoder.width"),
     ):
@@ -194,9 +258,7 @@ def test_an_unknown_peer_and_what_it_cannot_express_are_refused():
         with other.unlocked():
             for name, value in change.items():
                 other[name] = value
-        with pytest.raises(
-            ValueError, match=f"--peer=torch does not support .*{problem}|4 devices"
-        ):
+        with pytest.raises(ValueError, match=f"--peer does not support .*{problem}|4 devices"):
             torch_step.make(other, step._random_views(config))
 
 

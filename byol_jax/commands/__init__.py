@@ -20,6 +20,7 @@ COMMANDS = {  # name -> what the command does, in the order in which a project u
     "export": "write the encoder of a run to a file, for byol_jax or PyTorch",
     "import": "convert weights from another project into an encoder file",
     "unpickle": "extract the arrays of a pickled checkpoint without executing the pickle",
+    "doctor": "check whether this machine can train, and how fast it is",
     "bench": "measure speed and memory use on this machine",
     "plan": "compile the train step for TPUs, without a TPU, and estimate its memory and time",
 }

@@ -67,6 +67,35 @@ class Parser(argparse.ArgumentParser):
         if required:
             self.require("config")
 
+    def add_cluster(self) -> None:
+        """Adds the flags of a run with several processes."""
+        several = self.add_argument_group("several processes")
+        several.add_argument(
+            "--distributed",
+            action="store_true",
+            help="read --coordinator, --num_processes and --process_id from the environment of "
+            "SLURM, Cloud TPU, GKE or Open MPI",
+        )
+        several.add_argument(
+            "--coordinator", metavar="HOST:PORT", help="address at which process 0 listens"
+        )
+        several.add_argument(
+            "--num_processes", type=int, metavar="N", help="number of processes of this run"
+        )
+        several.add_argument(
+            "--process_id",
+            type=int,
+            metavar="I",
+            help="number of this process, from 0 to num_processes - 1",
+        )
+        several.add_argument(
+            "--timeout",
+            type=int,
+            default=300,
+            metavar="SECONDS",
+            help="time to wait for the other processes at the start",
+        )
+
     def require(self, *names: str) -> None:
         """Makes flags required and marks them as required in the help text.
 
@@ -202,6 +231,19 @@ def near(word: str, choices: Iterable[str]) -> str:
         A text to append to an error message; empty if no word is near.
     """
     return errors.near(word, choices, quoted=False)
+
+
+def is_distributed(flags: argparse.Namespace) -> bool:
+    """Returns whether the flags of `Parser.add_cluster` describe a run with several processes.
+
+    Args:
+        flags: The parsed flags.
+
+    Returns:
+        True if one of them is present.
+    """
+    places = (flags.coordinator, flags.num_processes, flags.process_id)
+    return flags.distributed or places != (None, None, None)
 
 
 def load_config(flags: argparse.Namespace) -> ConfigDict:

@@ -19,41 +19,15 @@ def add_arguments(parser: arguments.Parser) -> None:
         help="folder for checkpoints, metrics and results; if it has checkpoints of this "
         "experiment, training resumes from the newest",
     )
-    several = parser.add_argument_group("training with several processes")
-    several.add_argument(
-        "--distributed",
-        action="store_true",
-        help="read --coordinator, --num_processes and --process_id from the environment of SLURM, "
-        "Cloud TPU, GKE or Open MPI",
-    )
-    several.add_argument(
-        "--coordinator", metavar="HOST:PORT", help="address at which process 0 listens"
-    )
-    several.add_argument(
-        "--num_processes", type=int, metavar="N", help="number of processes of this run"
-    )
-    several.add_argument(
-        "--process_id",
-        type=int,
-        metavar="I",
-        help="number of this process, from 0 to num_processes - 1",
-    )
-    several.add_argument(
-        "--timeout",
-        type=int,
-        default=300,
-        metavar="SECONDS",
-        help="time to wait for the other processes at the start",
-    )
+    parser.add_cluster()
     parser.require("workdir")
 
 
 def run(flags: argparse.Namespace) -> int:
     """Trains an encoder; returns hosts.PREEMPTED if the run stopped because it was asked to."""
     xla.keep_compiled()
-    is_placed = (flags.coordinator, flags.num_processes, flags.process_id) != (None, None, None)
     cluster = None
-    if flags.distributed or is_placed:
+    if arguments.is_distributed(flags):
         cluster = train.Cluster(
             coordinator=flags.coordinator,
             num_processes=flags.num_processes,

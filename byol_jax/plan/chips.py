@@ -1,40 +1,16 @@
-"""The memory and the speed of TPU chips, and device topologies to compile for."""
+"""The devices of a topology to compile for, without such devices."""
 
 import importlib.util
 import os
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 from jax.experimental import topologies
 
 from byol_jax import errors
+from byol_jax.system.chips import CHIPS, Chip
 
-
-class Chip(NamedTuple):
-    """The memory and the speed of one TPU chip.
-
-    Attributes:
-        flops: bfloat16 operations per second.
-        memory: Memory in bytes.
-        bandwidth: Memory bandwidth in bytes per second.
-        interconnect: Bytes per second that the chip can send over all of its links while it
-            receives as many. This is half of the bidirectional bandwidth in data sheets.
-    """
-
-    flops: float
-    memory: float
-    bandwidth: float
-    interconnect: float
-
-
-# Source: the tables "Key chip specifications" of cloud.google.com/tpu/docs/v5e, /v5p and /v6e: peak
-# compute per chip (bf16), HBM capacity, HBM bandwidth, and interchip interconnect bandwidth (1,600,
-# 4,800 and 3,200 Gbps, divided by 8). v4 is missing because libtpu's v4 devices are half chips.
-CHIPS = {
-    "v5e": Chip(flops=197e12, memory=16 * 2**30, bandwidth=819e9, interconnect=200e9),
-    "v5p": Chip(flops=459e12, memory=95 * 2**30, bandwidth=2765e9, interconnect=600e9),
-    "v6e": Chip(flops=918e12, memory=32 * 2**30, bandwidth=1640e9, interconnect=400e9),
-}
+_TPUS = ("v5e", "v5p", "v6e")
 
 # Without these variables, libtpu queries a cloud service about this machine and prints errors.
 _ENVIRONMENT = {
@@ -61,8 +37,8 @@ def devices(topology: str) -> tuple[Chip, list[Any]]:
         MissingExtra: If libtpu is not installed.
     """
     name, _, sides = topology.partition(":")
-    if name not in CHIPS or not sides:
-        names = ", ".join(CHIPS)
+    if name not in _TPUS or not sides:
+        names = ", ".join(_TPUS)
         raise errors.UserError(
             f"topology {topology!r}: the chip must be one of {names}, followed by the dimensions "
             "of the grid, such as v5e:4x4."

@@ -19,9 +19,13 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from byol_jax import train_step
 
-# Allowed deviations, relative to the largest value of an array.
-LOSS = 1e-5
-TENSOR = 1e-4
+PLATFORM = os.environ.get("BYOL_JAX_PLATFORM", "cpu")
+
+# Allowed deviations, relative to the largest value of an array. The recorded code ran on CPUs. The
+# convolutions of a GPU sum in another order; a TPU computes float32 products in six bfloat16 parts.
+_SCALE = {"cpu": 1, "gpu": 10, "tpu": 10}[PLATFORM]
+LOSS = 1e-5 * _SCALE
+TENSOR = 1e-4 * _SCALE
 MOMENTUM = 5e-4  # larger: a sum of gradients, which are small differences of large terms
 
 FOLDER = pathlib.Path(
@@ -129,6 +133,8 @@ def run(trace, make, state, batch_of, after, backend="pmap"):
     `after(i, state, metrics)` after each step.
     """
     devices = jax.devices()[: trace.meta["devices"]]
+    if len(devices) < trace.meta["devices"]:
+        pytest.skip(f"the recording needs {trace.meta['devices']} devices")
     mesh = Mesh(devices, train_step.AXIS)
 
     def step(state, batch):

@@ -37,7 +37,7 @@ def measure() -> dict[str, float]:
     results |= _measure_once("info_nce", loss, arrays, start)
     products = _compile(lambda queries, _, rows: _multiply(queries, rows), *arrays)
     results |= _measure_ratio("info_nce", _compile(loss, *arrays), products)
-    loss, arrays = _nt_xent(BATCH)
+    loss, arrays = make_nt_xent(BATCH)
     results |= _measure_once("nt_xent", loss, arrays, start)
     products = _compile(_nt_xent_products, *arrays)
     return results | _measure_ratio("nt_xent", _compile(loss, *arrays), products, ROUNDS)
@@ -50,7 +50,16 @@ def _info_nce(num_queries: int, capacity: int):
     return jax.value_and_grad(total), _random_rows(num_queries, num_queries, capacity)
 
 
-def _nt_xent(batch_size: int):
+def make_nt_xent(batch_size: int) -> tuple[Callable[..., object], list[jax.Array]]:
+    """Makes NT-Xent of two views with its gradients, and its arguments.
+
+    Args:
+        batch_size: The number of images B.
+
+    Returns:
+        The function, and its two arguments, float32 [B, DIM].
+    """
+
     def total(a, b):
         return losses.nt_xent(a, b, temperature=0.1).sum()
 

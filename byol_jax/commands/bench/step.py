@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,17 +12,19 @@ from ml_collections import ConfigDict
 from byol_jax import augment, errors, plan, train_state, train_step
 from byol_jax.builders import parts
 from byol_jax.builders import views as build_views
-from byol_jax.commands.bench import timing
-from byol_jax.system import devices
+from byol_jax.commands.bench import profile, timing
+from byol_jax.system import chips, devices
 
-PEERS = ("torch",)
+PEERS = ("torch", "torch_compile")
 # The step does not read a data set; the method is built for one of this size.
 _NUM_EXAMPLES = 50_000
 _NUM_CLASSES = 10
 _SIDE = 2048  # of the square matrices whose product gives the machine's speed
 
 
-def measure(config: ConfigDict, *, peer: str | None = None) -> dict[str, float]:
+def measure(
+    config: ConfigDict, *, peer: str | None = None, fit: bool = False, kernels: bool = False
+) -> dict[str, Any]:
     """Measures the speed and memory of the train step.
 
     The step consists of networks, loss, gradient, optimizer and metrics.
@@ -33,46 +35,58 @@ def measure(config: ConfigDict, *, peer: str | None = None) -> dict[str, float]:
 
     Args:
         config: The experiment's config.
-        peer: "torch" also measures the same network, loss and batch in PyTorch's eager mode, in
-            rounds that alternate between the two.
+        peer: "torch" also measures the same network, loss and batch in PyTorch's eager mode,
+            "torch_compile" with torch.compile, in rounds that alternate between the two.
+        fit: Halve the batch size until the step fits into the device's memory.
+        kernels: Also print the kernels that take the most time.
 
     Returns:
-        "byol_jax", images per second; "compile_seconds"; "flops", operations per second and device
-        in convolutions and matrix products; "of_matmul", "flops" divided by the speed of a matrix
-        product in the same rounds; "peak_bytes", the peak memory of this process. With a peer also
-        "torch", images per second, and "ratio", the median over the rounds.
+        "byol_jax", images per second; "batch_size"; "compile_seconds"; "flops", operations per
+        second and device in convolutions and matrix products; "of_matmul", "flops" divided by the
+        speed of a matrix product in the same rounds; "mfu", "flops" divided by the speed in the
+        data sheet, if the device has one; "peak_bytes", the peak memory of the device or, on a CPU,
+        of this process. With a peer also its images per second, by its name, and "ratio", the
+        median over the rounds. With kernels also "kernels", their share of the time by name.
 
     Raises:
-        UserError: The peer is unknown or does not support the config, or the views differ in size.
+        UserError: The peer is unknown or does not support the config, the views differ in size, or
+            a batch of one example for each device does not fit.
     """
     if peer not in (None, *PEERS):
         names = ", ".join(PEERS)
         raise errors.UserError(f"unknown peer {peer!r}; choose one of {names}.")
-    views = _random_views(config)
-    step = _compile_step(config, views)
-    step.call()
-    peak = timing.peak_bytes()  # before the peer adds to it
+    views, step = _first_call(config, fit)
+    peak = _peak_bytes()  # before the peer adds to it
     calls = {"byol_jax": step.call}
     if peer:
         from byol_jax.commands.bench import torch_step
 
-        calls["torch"] = torch_step.make(config, views)
+        calls[peer] = torch_step.make(config, views, compile=peer == "torch_compile")
     seconds = timing.alternate({**calls, "matmul": _make_matmul(config.precision)})
     product_flops = 2 * _SIDE**3 / np.array(seconds.pop("matmul"))
     step_flops = step.flops / np.array(seconds["byol_jax"])
     rates = timing.report(seconds, config.batch_size, "images/s")
     results = {
+        "batch_size": config.batch_size,
         "compile_seconds": step.compile_seconds,
         "flops": float(np.median(step_flops)),
         "of_matmul": float(np.median(step_flops / product_flops)),
         "peak_bytes": peak,
     }
+    sheet = chips.find(jax.devices()[0].device_kind)
+    if sheet is not None:
+        results["mfu"] = results["flops"] / sheet.flops
+        print(f"{results['mfu']:.1%} of the operations per second in the data sheet")
     print(
         f"{results['flops'] / 1e9:,.0f} GFLOP/s per device, {results['of_matmul']:.0%} of the "
         f"speed of a matrix product; {step.flops / 1e9:,.0f} GFLOP per step in convolutions and "
-        f"matrix products\ncompiled in {results['compile_seconds']:.1f} s; peak memory of this "
-        f"process {peak / 2**30:.2f} GiB"
+        f"matrix products\ncompiled in {results['compile_seconds']:.1f} s; peak memory "
+        f"{peak / 2**30:.2f} GiB"
     )
+    if kernels:
+        results["kernels"] = profile.largest(step.call)
+        for name, share in results["kernels"].items():
+            print(f"  {share:6.1%}  {name}")
     return rates | results
 
 
@@ -82,6 +96,34 @@ class _CompiledStep(NamedTuple):
     call: Callable[[], None]
     compile_seconds: float
     flops: float
+
+
+def _first_call(config: ConfigDict, fit: bool) -> tuple[np.ndarray, _CompiledStep]:
+    """Compiles a step and runs it once; with `fit`, halves config.batch_size until it fits."""
+    while True:
+        views = _random_views(config)
+        step = None
+        try:
+            step = _compile_step(config, views)
+            step.call()
+            return views, step
+        except RuntimeError as error:  # JaxRuntimeError is a RuntimeError
+            smallest = jax.device_count() * config.microbatches
+            if not fit or "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            if config.batch_size // 2 < smallest:
+                raise errors.UserError(
+                    f"a batch of {config.batch_size} examples does not fit into the memory of the "
+                    "devices; use a smaller network or smaller views."
+                ) from error
+        config.batch_size //= 2
+        print(f"out of memory; trying a batch of {config.batch_size}")
+
+
+def _peak_bytes() -> int:
+    """Returns the peak memory of the first device, or of this process if the device is a CPU."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    return stats.get("peak_bytes_in_use") or timing.peak_bytes()
 
 
 def _random_views(config: ConfigDict) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The PyTorch peer of `bench step`: SimCLR with torchvision's ResNet, in eager mode."""
+"""The PyTorch peer of `bench step`: SimCLR with torchvision's ResNet, eager or compiled."""
 
 from collections.abc import Callable
 
@@ -13,16 +13,18 @@ _STEMS = ("imagenet", "cifar")
 _ENCODER_ARGUMENTS = ("name", "stem", "padding", "zero_last_scale")  # padding is symmetric here
 
 
-def make(config: ConfigDict, views: np.ndarray) -> Callable[[], None]:
+def make(config: ConfigDict, views: np.ndarray, *, compile: bool = False) -> Callable[[], None]:
     """Makes a function that performs one train step of SimCLR in PyTorch.
 
-    The step uses float32, arrays with channels last and all cores. The optimizer is SGD with
-    momentum, regardless of the config's optimizer.
+    The step uses arrays with channels last, and a CUDA device if PyTorch has one, or else all
+    cores. The networks compute in the config's precision, the loss in float32. The optimizer is SGD
+    with momentum, regardless of the config's optimizer.
 
     Args:
         config: The experiment's config. `method.joint_views` sets whether the network computes both
             views in one batch or in two.
         views: The two views of a batch, float32 [B, 2, h, w, 3].
+        compile: True compiles the network with torch.compile.
 
     Returns:
         A function without arguments that takes one step on these views.
@@ -35,21 +37,27 @@ def make(config: ConfigDict, views: np.ndarray) -> Callable[[], None]:
     import torch  # pyright: ignore[reportMissingImports]
 
     torch.manual_seed(config.seed)
-    num_threads = torch.get_num_threads()
-    print(f"torch {torch.__version__}, {num_threads} threads, eager, channels last, SGD")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    place = device if device == "cuda" else f"{torch.get_num_threads()} threads"
+    mode = "torch.compile" if compile else "eager"
+    print(f"torch {torch.__version__}, {place}, {mode}, {config.precision}, channels last, SGD")
     encoder = _encoder(config.encoder)
     projector = _projector(config.projector, encoder.fc.in_features)
     encoder.fc = torch.nn.Identity()
-    network = torch.nn.Sequential(encoder, projector).to(memory_format=torch.channels_last)
+    network = torch.nn.Sequential(encoder, projector)
+    network = network.to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(network.parameters(), 1e-3, momentum=0.9, weight_decay=1e-4)
-    images = [torch.from_numpy(views[:, v].copy()).permute(0, 3, 1, 2) for v in range(2)]
+    network = torch.compile(network) if compile else network
+    images = [torch.from_numpy(views[:, v].copy()).to(device) for v in range(2)]
+    images = [image.permute(0, 3, 1, 2) for image in images]
     if config.method.get("joint_views", True):
         images = [torch.cat(images)]
 
     def call():
         optimizer.zero_grad()
-        projections = [network(image) for image in images]
-        loss = _nt_xent(torch.cat(projections), config.method.get("temperature", 0.1))
+        with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bfloat16"):
+            projections = [network(image) for image in images]
+        loss = _nt_xent(torch.cat(projections).float(), config.method.get("temperature", 0.1))
         loss.backward()
         optimizer.step()
         loss.item()
@@ -63,7 +71,7 @@ def _check_supported(config: ConfigDict) -> None:
     is_plain_norm = norm.get("kind", "batch") == "batch" and norm.get("groups", 1) <= 1
     unsupported = {
         f"method {config.method.name!r}": config.method.name != "simclr",
-        f"precision {config.precision!r}": config.precision != "float32",
+        f"precision {config.precision!r}": config.precision not in ("float32", "bfloat16"),
         f"encoder {encoder.name!r}": encoder.name not in _STAGES,
         f"stem {encoder.get('stem')!r}": encoder.get("stem", "imagenet") not in _STEMS,
         f"{jax.device_count()} devices": jax.device_count() > 1,
@@ -76,9 +84,9 @@ def _check_supported(config: ConfigDict) -> None:
         encoders = ", ".join(_STAGES)
         stems = " or ".join(_STEMS)
         raise errors.UserError(
-            f"--peer=torch does not support {problems[0]}. It supports simclr on one device, in "
-            f"float32, in one microbatch, with ungrouped batch norm, and with one of the encoders "
-            f"{encoders} and the stem {stems}."
+            f"--peer does not support {problems[0]}. It supports simclr on one device, in float32 "
+            "or bfloat16, in one microbatch, with ungrouped batch norm, and with one of the "
+            f"encoders {encoders} and the stem {stems}."
         )
 
 

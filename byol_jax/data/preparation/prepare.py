@@ -5,7 +5,7 @@ from pathlib import Path
 
 from byol_jax import errors
 from byol_jax.data.preparation import convert, idx, outcome, pictures, tfrecord
-from byol_jax.system import paths
+from byol_jax.system import cores, paths
 from byol_jax.system.progress import NullProgress, Progress
 
 DUPLICATES = ("drop", "keep")
@@ -65,7 +65,7 @@ def prepare(
     options = pictures.Options(str(labels), test_fraction, duplicates, max_side)
     limits = {"train": max_train, "test": max_test}
     _check(source, out, options, limits)
-    work = convert.Work(source, out, limits, workers or _cores(), progress or NullProgress())
+    work = convert.Work(source, out, limits, workers or cores.count(), progress or NullProgress())
     for converter in (idx, tfrecord):
         if converter.is_here(source):
             _check_no_options(source, options)
@@ -79,13 +79,6 @@ def _check_no_options(source: Path, options: pictures.Options) -> None:
             f"{source} is already a data set. Leave out --labels, --test_fraction, --duplicates "
             "and --max_side, which apply only to folders of images."
         )
-
-
-def _cores() -> int:
-    """Returns the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _check(

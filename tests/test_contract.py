@@ -100,7 +100,12 @@ def _assert_same(got, want):
         np.testing.assert_allclose(a, b, atol=1e-4 * max(np.abs(b).max(), 0.02))
 
 
-@pytest.mark.parametrize("name", ALL)
+# RAFT and MoCo v3 are BYOL's networks with another loss, symmetric MoCo is MoCo twice.
+KIN = ("raft", "mocov3", "moco symmetric")
+WITH_SLOW_KIN = [pytest.param(name, marks=[pytest.mark.slow] * (name in KIN)) for name in ALL]
+
+
+@pytest.mark.parametrize("name", WITH_SLOW_KIN)
 def test_4_devices_train_as_one(name):
     state, step = _make(name, None)
     one = _train(jax.jit(step), state)
@@ -115,13 +120,7 @@ def test_4_devices_train_as_one(name):
         assert len(copies) == 4 and all(np.array_equal(copies[0], c) for c in copies)
 
 
-# RAFT and MoCo v3 are BYOL's networks with another loss, symmetric MoCo is MoCo twice.
-KIN = ("raft", "mocov3", "moco symmetric")
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in KIN)) for name in ALL]
-)
+@pytest.mark.parametrize("name", WITH_SLOW_KIN)
 def test_the_step_runs_under_vmap_and_shard_map(name):
     state, step = _make(name, None)
     one_state, one = jax.jit(step)(state, _batch(0))
@@ -239,7 +238,7 @@ def _prototypes(encoder, projector, *, axis_name=None):
     return base.Method(init, forward, objective, update_memory, coupled=True, axis_name=axis_name)
 
 
-@pytest.mark.parametrize("microbatches", [1, 2])
+@pytest.mark.parametrize("microbatches", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_trained_prototypes_are_the_same_on_1_and_4_devices(microbatches):
     def build(axis_name):
         encoder = networks.resnet_tiny(batch_norm=networks.LayerNorm)
@@ -268,7 +267,7 @@ def test_trained_prototypes_are_the_same_on_1_and_4_devices(microbatches):
         np.testing.assert_allclose(x, y, atol=1e-5)
 
 
-@pytest.mark.parametrize("resident", [False, True])
+@pytest.mark.parametrize("resident", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_both_backends_train_bitwise_alike(resident):
     batch = _shard(_batch(0))
     mesh = Mesh(jax.local_devices(), train_step.AXIS)
@@ -295,7 +294,7 @@ def test_shard_map_refuses_several_processes(monkeypatch):
         train_step.parallel(step, backend="shard_map")
 
 
-@pytest.mark.parametrize("microbatches", [1, 2])
+@pytest.mark.parametrize("microbatches", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_counters_in_the_statistics_stay_integers(microbatches):
     """A counter of the batch norm of other libraries, such as Haiku's, counts updates."""
     inner = networks.resnet_tiny(batch_norm=networks.LayerNorm)

@@ -158,9 +158,8 @@ def make(
         local = _local_results(online_probe, local_state.probe, result, batch)
         # Average before the optimizer: all devices then apply the same update, and their copies of
         # the state remain equal. The check below sees a non-finite value of any device.
-        reduced = collectives.pmean(local, axis_name)._replace(
-            stats=collectives.merge_stats(local.stats, axis_name)
-        )
+        reduced = collectives.pmean(local._replace(stats={}), axis_name)
+        reduced = reduced._replace(stats=collectives.merge_stats(local.stats, axis_name))
         monitored = _monitor(result.outputs, measures(state.step + 1), axis_name)
         finite = _all_finite((reduced.grads, reduced.metrics["loss"]))
         skipped = 1.0 - finite.astype(jnp.float32)

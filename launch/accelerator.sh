@@ -4,8 +4,8 @@
 #   SMALL=1 launch/accelerator.sh OUT      the same script on a CPU, in about two minutes
 # It needs the required packages and jax for the device. With pytest it also runs the tests of the
 # arrays and the traces of the authors' code, with PyTorch and torchvision it also times their step.
-# OUT receives the output (NAME.txt) and the results (NAME.json) of each part, and table.md. Parts
-# that fail, or do not fit into the time, are named there.
+# OUT receives the output (NAME.txt), the errors (NAME.err) and the results (NAME.json) of each part,
+# and table.md, which names the parts that fail or do not fit into the time.
 # Environment: PYTHON, the interpreter (default python3); MINUTES, the time (default 9).
 set -uo pipefail
 if [ $# -ne 1 ]; then
@@ -29,9 +29,9 @@ part() {
     return
   fi
   echo "$name …"
-  timeout "$left" "$@" > "$out/$name.txt" 2>&1 || code=$?
+  timeout "$left" "$@" > "$out/$name.txt" 2> "$out/$name.err" || code=$?
   local outcome=ok
-  [ "$code" -eq 0 ] || outcome="exit code $code, see $name.txt"
+  [ "$code" -eq 0 ] || outcome="exit code $code, see $name.txt and $name.err"
   [ "$code" -ne 124 ] || outcome="stopped at the deadline"
   printf '%s\t%s\t%s\n' "$name" "$outcome" "$((SECONDS - start))" >> "$out/parts.tsv"
 }

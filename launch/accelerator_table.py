@@ -20,26 +20,26 @@ def main(out: pathlib.Path) -> int:
         result = _summary(out, name) if outcome == "ok" else outcome
         failed |= outcome.startswith("exit code")
         lines.append(f"| {name} | {seconds} | {result} |")
-    devices = _devices(out)
-    table = f"# {devices}\n\n" + "\n".join(lines) + "\n"
+    devices = [finding["value"] for finding in _findings(out) if finding["name"] == "devices"]
+    title = devices[0] if devices else "devices unknown"
+    table = f"# {title}\n\n" + "\n".join(lines) + "\n"
     (out / "table.md").write_text(table, encoding="utf-8")
     print(table)
     return int(failed)
 
 
-def _devices(out):
+def _findings(out):
+    """Returns what doctor found; empty if it did not finish."""
     try:
-        findings = json.loads((out / "doctor.txt").read_text(encoding="utf-8"))
+        return json.loads((out / "doctor.txt").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return "devices unknown"
-    return next((f["value"] for f in findings if f["name"] == "devices"), "devices unknown")
+        return []
 
 
 def _summary(out, name):
     """Describes the results of a part in a few words."""
     if name == "doctor":
-        findings = json.loads((out / "doctor.txt").read_text(encoding="utf-8"))
-        warnings = [finding["name"] for finding in findings if finding["verdict"] == "warning"]
+        warnings = [f["name"] for f in _findings(out) if f["verdict"] == "warning"]
         return "no problems" + (f", warnings: {', '.join(warnings)}" if warnings else "")
     file = out / f"{name}.json"
     if not file.exists():

@@ -48,7 +48,6 @@ class RowContext(nn.Module):
 
 
 @pickling.picklable
-@pickling.picklable
 def row_context(width: int, *, layers: int = 3, dtype: str = "float32") -> network.Network:
     """Creates the context network of CPC, which maps grids [B, G, G, F] to [B, G, G, width].
 

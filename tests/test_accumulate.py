@@ -11,7 +11,9 @@ from byol_jax import networks, optimizers, train_state, train_step
 from support import runs
 
 EXAMPLES = 2000
-KIN = ("moco symmetric",)  # MoCo twice
+# RAFT and MoCo v3 are BYOL's networks with another loss, symmetric MoCo is MoCo twice, and the last
+# two have no more than InstDisc and SimCLR.
+KIN = ("raft", "mocov3", "moco symmetric", "instdisc exact", "supervised")
 NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name in KIN)) for name in runs.METHODS]
 
 

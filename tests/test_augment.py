@@ -43,7 +43,7 @@ def test_hand_worked_pixels():
     np.testing.assert_allclose(normal[0], [[0, 0, 0], [0.8, -0.2, -3.0]], atol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("method", [pytest.param("bilinear", marks=pytest.mark.slow), "bicubic"])
 def test_crop_is_cutting_out_then_resizing(method):
     image = noise(20, 24, 3)
     whole = jnp.array([0.0, 0.0, 20.0, 24.0])

@@ -20,6 +20,9 @@ SHAPES = {
 }
 
 
+EMBEDDED = ((28, 28, 1), 10_000, 10)
+
+
 def _config(file):
     spec = importlib.util.spec_from_file_location("config", FOLDER / file)
     module = importlib.util.module_from_spec(spec)
@@ -63,15 +66,22 @@ def test_a_flag_may_give_a_part_of_an_epoch(file):
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_it_builds_at_full_size_and_steps_in_small(file):
+def test_it_builds_at_full_size(file):
     config = _config(file).get_config()
-    image_shape, num_examples, num_classes = SHAPES.get(
-        Path(file).parts[0], ((28, 28, 1), 10_000, 10)
-    )
+    image_shape, num_examples, num_classes = SHAPES.get(Path(file).parts[0], EMBEDDED)
     _, create = _build(config, num_examples, num_classes, image_shape)
     full = jax.eval_shape(create)
     assert "encoder" in full.params and int(np.prod(full.step.shape)) == 1
 
+
+# The folder of ImageNet has a config for each method.
+@pytest.mark.parametrize(
+    "file",
+    [pytest.param(f, marks=[pytest.mark.slow] * (not f.startswith("imagenet"))) for f in FILES],
+)
+def test_it_steps_in_small(file):
+    config = _config(file).get_config()
+    image_shape, _, num_classes = SHAPES.get(Path(file).parts[0], EMBEDDED)
     config.encoder = {"name": "resnet_tiny"}
     for view in config.views.values():
         view.size = 8

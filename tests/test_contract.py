@@ -120,7 +120,10 @@ def test_4_devices_train_as_one(name):
         assert len(copies) == 4 and all(np.array_equal(copies[0], c) for c in copies)
 
 
-@pytest.mark.parametrize("name", WITH_SLOW_KIN)
+# The step calls the same collectives for every method; these two use most of them.
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n not in ("simclr", "moco"))) for n in ALL]
+)
 def test_the_step_runs_under_vmap_and_shard_map(name):
     state, step = _make(name, None)
     one_state, one = jax.jit(step)(state, _batch(0))
@@ -152,7 +155,7 @@ class _Plain(networks.network.nn.Module):
         return networks.network.nn.Dense(16)(x.reshape(len(x), -1))
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", WITH_SLOW_KIN)
 def test_4_microbatches_train_as_one(name):
     optimizer = optimizers.sgd(0.003)
     method = _no_norm(name, None)

@@ -50,6 +50,7 @@ setuptools.setup(
         "cuda": ["jax[cuda13]"],
         "tpu": ["jax[tpu]"],
         "plan": ["jax[tpu]"],  # libtpu, to compile for a TPU; none is needed
+        "plan_cuda": ["jax-cuda13-plugin>=0.10.2"],  # to compile for a GPU; none is needed
         "tfds": ["tensorflow>=2.18"],
         "tensorboard": ["tensorboardX>=2.6.2.2"],
         "plot": ["matplotlib>=3.10.8"],

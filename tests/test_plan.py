@@ -1,6 +1,9 @@
 """The costs of a compiled step, counted by hand; and the shapes it is lowered from."""
 
 import importlib.util
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +12,10 @@ import pytest
 
 from byol_jax import plan
 from byol_jax.builders import inputs, lowering, step
-from byol_jax.commands import plan as plan_command
 from byol_jax.config import fields
-from byol_jax.plan import compiled, costs, hlo
+from byol_jax.plan import compiled, costs, gpus, hlo
+
+ROOT = Path(__file__).parents[1]
 
 # A loop of five over a sum on four devices; a gather on pairs, begun in one fusion, gone on with in
 # another; and slices of an array in memory (100 rows), of which a fusion reads one row.
@@ -68,13 +72,13 @@ ENTRY %main (t: f32[100,10], g: bf16[3]) -> f32[1,10] {
 
 
 def test_collectives_count_as_often_as_they_run_and_an_asynchronous_one_once():
-    found = costs.analyze(TEXT)
+    found = costs.analyze(TEXT, TEXT)
     assert found.counts == {"all-reduce": 5, "all-gather": 1}
     assert found.sent == {"all-reduce": 5 * 2 * 3 / 4 * 40, "all-gather": (2 - 1) * 6}
 
 
 def test_only_what_is_in_memory_counts_and_of_a_slice_only_what_is_taken():
-    found = costs.analyze(TEXT)
+    found = costs.analyze(TEXT, TEXT)
     assert found.read_and_written == 40 + 40  # a row read, a row written
     assert found.by_scope["jit(f)/shard_map/a/b/c"] == 80
 
@@ -107,7 +111,7 @@ def test_the_operations_of_a_convolution_and_its_gradients_are_those_that_xla_co
     for f in (lambda *a: _convolve(*a, stride, padding), jax.grad(loss), jax.grad(loss, argnums=1)):
         lowered = jax.jit(f).lower(x, kernel)
         text = lowered.compiler_ir("hlo").as_hlo_text()
-        ours = costs.analyze(text).flops
+        ours = costs.flops(text)
         np.testing.assert_allclose(ours, lowered.cost_analysis()["flops"], rtol=0.02)
 
 
@@ -117,27 +121,48 @@ def test_a_product_in_a_loop_counts_as_often_as_it_runs():
 
     lowered = jax.jit(f).lower(jnp.zeros((4, 6)), jnp.zeros((7, 6, 6)))
     text = lowered.compiler_ir("hlo").as_hlo_text()
-    assert costs.analyze(text).flops == 7 * 2 * 4 * 6 * 6
+    assert costs.flops(text) == 7 * 2 * 4 * 6 * 6
+
+
+def test_a_loop_whose_length_the_compiler_knows_runs_so_often():
+    known = ', backend_config={"known_trip_count":{"n":"9"}}'
+    text = TEXT.replace("body=%body\n", f"body=%body{known}\n")
+    assert costs.analyze(text, text).counts["all-reduce"] == 9
+
+
+def test_each_device_performs_its_part_of_the_operations():
+    config = _config("fashion_mnist_10k")
+    source = lowering.outline(config)
+
+    def flops(count):
+        lowered = lowering.lower(config, source, jax.devices()[:count])
+        return costs.flops(lowered.compiler_ir("hlo").as_hlo_text())
+
+    # The loss alone is more than its part: each device compares its rows with all rows.
+    assert 0.25 <= flops(4) / flops(1) < 0.26
 
 
 @pytest.mark.parametrize(
-    ("precision", "dtype", "passes"),
-    [("highest", "float32", 5), ("high", "float32", 2), (None, "float32", 0)]
-    + [("highest", "bfloat16", 0)],
+    ("precision", "dtype", "kind"),
+    [("highest", "float32", "highest"), ("high", "float32", "highest")]
+    + [(None, "float32", "float32"), ("highest", "bfloat16", "bfloat16")],
 )
-def test_products_of_higher_precision_take_further_passes(precision, dtype, passes):
+def test_products_count_by_how_the_chip_computes_them(precision, dtype, kind):
     def f(x, weights):
         return jnp.matmul(x, weights, precision=precision)
 
     with jax.default_matmul_precision("default"):
         lowered = jax.jit(f).lower(jnp.zeros((4, 6), dtype), jnp.zeros((6, 8), dtype))
     text = lowered.compiler_ir("hlo").as_hlo_text()
-    assert costs.analyze(text).extra_passes == passes * 2 * 4 * 6 * 8
+    found = costs.flops_by_kind(text)
+    assert found.pop(kind) == 2 * 4 * 6 * 8
+    assert not any(found.values())
 
 
 def test_the_roofline_is_the_slowest_of_three():
-    chip = plan.Chip(flops=100.0, memory=1.0, bandwidth=10.0, interconnect=5.0)
-    moved = costs.Costs(150.0, 50.0, 30.0, {"all-reduce": 4.0, "all-gather": 1.0}, {}, {})
+    chip = plan.Chip(100.0, 50.0, 10.0, memory=1.0, bandwidth=10.0, interconnect=5.0)
+    flops = {"bfloat16": 80.0, "float32": 50.0, "highest": 2.0}
+    moved = costs.Costs(flops, 30.0, {"all-reduce": 4.0, "all-gather": 1.0}, {}, {})
     limits = plan.roofline(moved, chip)
     assert limits == (2.0, 3.0, 1.0)
     assert (limits.seconds, limits.bound) == (3.0, "memory")
@@ -149,7 +174,7 @@ def test_the_largest_batch_is_found_to_an_eighth(most, first):
 
     def compile_at(size):
         tried.append(size)
-        return compiled.Plan(size, size <= most, {}, None, None, 0.0)
+        return compiled.Plan(size, compiled.Program(size <= most, {}, 0.0, None), None)
 
     best = plan.largest(compile_at, compile_at(first))
     assert best <= most <= best + max(1, best // 8)
@@ -168,10 +193,74 @@ def test_without_libtpu_the_error_names_the_extra(monkeypatch):
         plan.devices("v5e:4x4")
 
 
-@pytest.mark.parametrize("topology", ["v5e", "v9:2x2", ""])
+def test_without_the_plugin_for_cuda_the_error_names_the_extra(monkeypatch):
+    for plugin in gpus._PLUGINS:
+        monkeypatch.setitem(sys.modules, plugin, None)  # importing it raises ImportError
+    with pytest.raises(ImportError, match=r"byol_jax\[plan_cuda\]"):
+        plan.devices("h100:8")
+
+
+@pytest.mark.parametrize("topology", ["v5e", "v9:2x2", "", "h100", "h100:2x8", "gtx1080:1"])
 def test_an_unknown_topology_is_refused(topology):
-    with pytest.raises(ValueError, match="v5e:4x4"):
+    with pytest.raises(ValueError, match="v5e:4x4.*h100:8"):
         plan.devices(topology)
+
+
+@pytest.mark.parametrize("topology", ["h100:0", "a100:9"])
+def test_more_gpus_than_a_host_has_are_refused(topology):
+    with pytest.raises(ValueError, match="1 to 8 GPUs"):
+        plan.devices(topology)
+
+
+def _program(gigabytes):
+    return compiled.Program(gigabytes <= 60, {"total": gigabytes * 2**30}, 0.0, "")
+
+
+def test_a_program_that_fits_only_in_the_whole_memory_of_a_gpu_is_told_how():
+    chip = plan.Chip(1.0, 1.0, 1.0, 80 * 2**30, 1.0, 1.0, share=0.75)
+    programs = {"knn": _program(59), "linear": _program(65), "logistic": _program(79)}
+    knn, linear, logistic = plan.evaluation_lines(programs, chip)
+    assert "59.00 GiB of 60.00 GiB (75% of 80.00 GiB): it fits" in knn
+    assert "NOT fit; set XLA_CLIENT_MEM_FRACTION=0.92" in linear
+    assert "NOT fit" in logistic and "XLA_CLIENT_MEM_FRACTION" not in logistic
+
+
+def test_the_evaluation_is_lowered_with_the_sizes_of_the_data():
+    config = _config("fashion_mnist_10k")
+    config.evaluate.protocols = ("knn", "linear", "logistic", "probe", "semi")
+    config.evaluate.options.probe = {"recipe": "moco", "batch_size": 64}
+    evaluation = lowering.lower_evaluation(config, lowering.outline(config), jax.devices()[:4])
+    inputs_of = {
+        name: [x.shape for x in jax.tree.leaves(program.in_avals)]
+        for name, program in evaluation.programs.items()
+    }
+    assert (500, 28, 28, 1) in inputs_of["features"]
+    num_features = evaluation.programs["features"].out_info.shape[-1]
+    for name in ("knn", "linear", "logistic"):
+        assert (10_000, num_features) in inputs_of[name]
+    assert (16, 28, 28, 1) in inputs_of["probe, training"]  # 64 images on 4 devices
+    assert (8, 28, 28, 1) in inputs_of["semi, training"]
+    assert (125, 28, 28, 1) in inputs_of["semi, testing"]
+    assert evaluation.resident > 0
+
+
+def test_the_evaluation_of_another_data_set_needs_its_size():
+    config = _config("cifar10")
+    config.evaluate.data.name = "imagenet2012"
+    config.evaluate.data.image_size = 16
+    programs = lowering.lower_evaluation(
+        config, lowering.outline(config), jax.devices()[:1]
+    ).programs
+    assert any(x.shape[:1] == (1_281_167,) for x in jax.tree.leaves(programs["knn"].in_avals))
+    config.evaluate.data.name = "stl10"
+    with pytest.raises(ValueError, match="stl10"):
+        lowering.lower_evaluation(config, lowering.outline(config), jax.devices()[:1])
+
+
+def test_without_protocols_there_is_no_evaluation():
+    config = _config("fashion_mnist_10k")
+    config.evaluate.protocols = ()
+    assert lowering.lower_evaluation(config, lowering.outline(config), jax.devices()[:1]) is None
 
 
 def _config(name, **options):
@@ -224,9 +313,25 @@ def test_the_shapes_are_those_of_the_first_state_and_can_be_lowered():
 
 
 @pytest.mark.slow
-def test_a_small_step_compiles_for_chips_that_are_not_here(capsys):
-    pytest.importorskip("libtpu")
-    found = plan_command.report(_config("fashion_mnist_10k"), "v5e:2x2")
-    assert found.fits and found.costs.counts["all-reduce"] > 0
-    assert 0 < found.memory["total"] < 2**30
-    assert "bound by" in capsys.readouterr().out
+@pytest.mark.parametrize(
+    ("compiler", "topology"),
+    [("libtpu", "v5e:2x2"), ("jax_plugins.xla_cuda13", "h100:4")],
+)
+def test_a_small_run_compiles_for_chips_that_are_not_here(compiler, topology):
+    pytest.importorskip(compiler)
+    # In a process of its own, because a plugin is found before JAX starts.
+    program = f"""
+from byol_jax.commands import plan
+from tests.test_plan import _config
+
+found = plan.report(_config("fashion_mnist_10k"), "{topology}")
+assert found.program.fits and found.costs.counts["all-reduce"] > 0
+assert 0 < found.program.memory["total"] < 2**30
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert "bound by" in result.stdout
+    for name in ("features", "knn", "linear"):
+        assert f"evaluation, {name}: " in result.stdout

@@ -28,7 +28,7 @@ def tenth_of(height: int) -> int:
 
 
 def _filter(image, weights, axis, padding):
-    """Convolves the image along one axis with weights [K], where K is odd."""
+    """Convolves the image along one axis with K scalar weights, where K is odd."""
     radius = len(weights) // 2
     length = image.shape[axis]
     margins = [(radius, radius) if a == axis else (0, 0) for a in range(3)]
@@ -68,11 +68,21 @@ def blur(
     if padding not in _PAD_MODES:
         choices = ", ".join(_PAD_MODES)
         raise errors.UserError(f"padding ({padding!r}) must be one of {choices}.")
-    offsets = jnp.arange(kernel_size, dtype=jnp.float32) - kernel_size // 2
-    weights = jax.nn.softmax(-0.5 * (offsets / jnp.maximum(sigma, _SMALLEST_SIGMA)) ** 2)
+    weights = _gaussian(jnp.maximum(sigma, _SMALLEST_SIGMA), kernel_size // 2)
     for axis in (0, 1):  # a Gaussian is separable
         image = _filter(image, weights, axis, padding)
     return image
+
+
+def _gaussian(sigma, radius):
+    """Returns the 2 * radius + 1 weights of a Gaussian as scalars.
+
+    On GPUs, XLA takes many minutes to compile the views if these weights are a softmax of an array.
+    """
+    half = [jnp.exp(-0.5 * (offset / sigma) ** 2) for offset in range(radius + 1)]
+    total = half[0] + 2.0 * sum(half[1:])
+    weights = [weight / total for weight in half]
+    return weights[:0:-1] + weights
 
 
 @calls.compiled_once

@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from byol_jax import data, encoders, methods, train_state
 from byol_jax.builders import views
+from byol_jax.evaluation import tuning
 from byol_jax.system import version
 
 
@@ -58,6 +59,22 @@ def of_state(
     """
     metadata = info(config, method, source, int(state.step))
     return encoders.Encoder(state.params["encoder"], state.stats["encoder"], metadata)
+
+
+def backbone(config: ConfigDict, encoder: encoders.Encoder) -> tuning.Backbone:
+    """Creates the backbone for protocols that train on images.
+
+    Args:
+        config: The experiment's config. Without views, random crops follow the encoder's own view.
+        encoder: The encoder.
+
+    Returns:
+        The backbone.
+    """
+    view = views.tuning_view(config) if config.views else views.crops(encoder.info.view)
+    return tuning.Backbone(
+        encoder.network, encoder.params, encoder.stats, encoder.num_features, view, encoder.view
+    )
 
 
 def _image_shape(source: data.Source, view: Mapping[str, Any]) -> tuple[int, int, int]:

@@ -70,8 +70,7 @@ def open_evaluation(config: ConfigDict) -> tuple[data.Source, data.Source]:
         UserError: If a split does not exist, has no labels, or has images of different sizes and no
             image_size.
     """
-    overrides = {name: value for name, value in config.evaluate.data.items() if value is not None}
-    section = {**config.data.to_dict(), **overrides}
+    section = evaluation_section(config)
     sources = (
         open_split(section, section["train_split"]),
         open_split(section, section["test_split"]),
@@ -80,6 +79,19 @@ def open_evaluation(config: ConfigDict) -> tuple[data.Source, data.Source]:
         source.require_labels()
         source.require_size()
     return sources
+
+
+def evaluation_section(config: ConfigDict) -> dict[str, Any]:
+    """Returns the data set to evaluate on, as a config section with the fields of config.data.
+
+    Args:
+        config: The experiment's config.
+
+    Returns:
+        Fields of config.evaluate.data that are not None, and otherwise those of config.data.
+    """
+    overrides = {name: value for name, value in config.evaluate.data.items() if value is not None}
+    return {**config.data.to_dict(), **overrides}
 
 
 def choose(config: ConfigDict, source: data.Source) -> Inputs:

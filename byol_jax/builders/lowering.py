@@ -1,16 +1,18 @@
-"""Lowers the train step from shapes only; the target devices need not be attached.
+"""Lowers the programs of a run from shapes only; the target devices need not be attached.
 
 It allocates neither the model nor the data.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from ml_collections import ConfigDict
 
-from byol_jax import data
+from byol_jax import data, encoders
+from byol_jax.builders import encoder as build_encoder
 from byol_jax.builders import inputs, parts, step
+from byol_jax.evaluation import features, lowering
 from byol_jax.system import devices
 
 
@@ -93,3 +95,74 @@ def lower(config: ConfigDict, source: data.Source, targets: Sequence[Any]) -> ja
     built = step.make_parts(config, source, images)
     parallel = step.parallel_step(config, built, images, devices=targets)
     return parallel.lower(*shapes(config, built, source, images, len(targets)))
+
+
+class Evaluation(NamedTuple):
+    """The programs of the evaluation at the end of a run.
+
+    Attributes:
+        programs: The lowered programs, by what they compute.
+        resident: Bytes of the networks, which stay in the memory of the device meanwhile.
+    """
+
+    programs: dict[str, jax.stages.Lowered]
+    resident: int
+
+
+def lower_evaluation(
+    config: ConfigDict, source: data.Source, targets: Sequence[Any]
+) -> Evaluation | None:
+    """Lowers what the evaluation at the end of training computes on the first device.
+
+    Args:
+        config: The experiment's config.
+        source: The training split, or its outline.
+        targets: JAX devices of one or more processes; they need not be attached.
+
+    Returns:
+        The programs; None if training would not evaluate.
+
+    Raises:
+        UserError: If the size of the data set to evaluate on is unknown.
+    """
+    section = inputs.evaluation_section(config)
+    train = source
+    if any(section[name] != config.data[name] for name in section):
+        train = data.outline(
+            section["name"],
+            section["train_split"],
+            data_dir=section["data_dir"],
+            image_size=section["image_size"],
+        )
+    if not config.evaluate.protocols or train.num_classes is None:
+        return None
+    images = inputs.choose(config, source)
+    built = step.make_parts(config, source, images)
+    state = jax.eval_shape(step.first_state(config, built, source, images))
+    place = lowering.on(targets[0])
+
+    def placed(x):
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place)
+
+    networks = jax.tree.map(placed, (state.params, state.stats))
+    batch = jax.ShapeDtypeStruct(
+        (min(features.BATCH, len(train)), *train.image_shape), train.dtype, sharding=place
+    )
+    encode = jax.jit(built.encode).lower(*networks, batch)
+    sizes = lowering.Sizes(
+        num_train=len(train),
+        num_features=encode.out_info.shape[-1],
+        num_classes=train.num_classes,
+        image_shape=train.image_shape,
+        dtype=train.dtype.name,
+        num_devices=sum(d.process_index == targets[0].process_index for d in targets),
+    )
+    metadata = build_encoder.info(config, built.method, source, 0)
+    encoder = encoders.Encoder(state.params["encoder"], state.stats["encoder"], metadata)
+    backbone = build_encoder.backbone(config, encoder)
+    programs = {"features": encode}
+    for protocol in config.evaluate.protocols:
+        options = config.evaluate.options.to_dict().get(protocol, {})
+        programs |= lowering.lower(protocol, options, sizes, backbone, targets[0])
+    resident = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(networks))
+    return Evaluation(programs, resident)

@@ -22,6 +22,6 @@ COMMANDS = {  # name -> what the command does, in the order in which a project u
     "unpickle": "extract the arrays of a pickled checkpoint without executing the pickle",
     "doctor": "check whether this machine can train, and how fast it is",
     "bench": "measure speed and memory use on this machine",
-    "plan": "compile the train step for TPUs, without a TPU, and estimate its memory and time",
+    "plan": "compile a run for TPUs or GPUs that are not here, and estimate its memory and time",
 }
 MODULES = {"import": "import_weights"}  # commands whose module has another name

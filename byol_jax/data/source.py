@@ -314,7 +314,7 @@ def outline(
     count = known_examples if num_examples is None else num_examples
     if count is None:
         raise errors.UserError(
-            f"the data set {name!r} is not prepared, so its number of examples is unknown; set it "
-            "with --num_examples."
+            f"the data set {name!r} is not prepared, so its number of examples is unknown; prepare "
+            "it or, for the data set to train on, set --num_examples."
         )
     return Source(name, split, range(count), features, image_size=image_size)

@@ -182,14 +182,15 @@ def _count_features(network, params, stats, info, view) -> int:
     """Returns the number of features; raises UserError if an array does not fit the network."""
     images = jax.ShapeDtypeStruct((1, *info.image_shape), info.dtype)
 
-    def compute_features(key, images):
+    def compute_features(params, stats, key, images):
         x = view(images)
         params_and_stats = networks.starting_from(network, params, stats).init(key, x)
         features, _ = network.apply(*params_and_stats, x, train=False)
         return features
 
     try:
-        return jax.eval_shape(compute_features, jax.random.key(0), images).shape[-1]
+        arguments = (params, stats, jax.random.key(0), images)
+        return jax.eval_shape(compute_features, *arguments).shape[-1]
     except Exception as error:
         lines = str(error).splitlines() or [type(error).__name__]
         cause = lines[0]

@@ -7,12 +7,14 @@ import numpy as np
 
 from byol_jax import errors
 
+BATCH = 500  # images whose features are computed at once
+
 
 def extract(
     encode: Callable[[np.ndarray], jax.Array | np.ndarray],
     images: np.ndarray,
     *,
-    batch_size: int = 500,
+    batch_size: int = BATCH,
 ) -> np.ndarray:
     """Computes the features of images with an encoder, in batches.
 

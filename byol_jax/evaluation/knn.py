@@ -10,7 +10,7 @@ from byol_jax import metrics
 from byol_jax.evaluation import features, table
 from byol_jax.evaluation.table import Row
 
-_scores = jax.jit(metrics.knn_scores, static_argnames=("num_classes", "k", "temperature"))
+scores = jax.jit(metrics.knn_scores, static_argnames=("num_classes", "k", "temperature"))
 
 
 def knn(
@@ -50,15 +50,15 @@ def knn(
     features.check(test_features, test_labels, num_classes, "test")
     k = min(k, len(train_features))
     vote = functools.partial(
-        _scores,
+        scores,
         rows=jnp.asarray(train_features, jnp.float32),
         labels=jnp.asarray(train_labels, jnp.int32),
         num_classes=num_classes,
         k=k,
         temperature=temperature,
     )
-    scores = features.extract(vote, np.asarray(test_features, np.float32), batch_size=batch_size)
-    predictions = np.argmax(scores, axis=-1)
+    votes = features.extract(vote, np.asarray(test_features, np.float32), batch_size=batch_size)
+    predictions = np.argmax(votes, axis=-1)
     settings = {
         "k": k,
         "temperature": temperature,

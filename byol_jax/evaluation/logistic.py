@@ -119,14 +119,14 @@ def fit(
     device_labels = jnp.asarray(labels)
     scaled_penalty = jnp.float32(penalty / len(inputs))
 
-    def value_and_grad(flat):
+    def objective(flat):
         weights = jnp.asarray(flat.reshape(start.shape), jnp.float32)
-        value, grad = _value_and_grad(weights, device_inputs, device_labels, scaled_penalty)
+        value, grad = value_and_grad(weights, device_inputs, device_labels, scaled_penalty)
         return float(value), np.asarray(grad, np.float64).ravel()
 
     options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations}
     solution = scipy.optimize.minimize(
-        value_and_grad, start.ravel(), jac=True, method="L-BFGS-B", options=options
+        objective, start.ravel(), jac=True, method="L-BFGS-B", options=options
     )
     return solution.x.reshape(start.shape).astype(np.float32)
 
@@ -146,7 +146,20 @@ def predict(weights: np.ndarray, inputs: np.ndarray) -> np.ndarray:
 
 @jax.jit
 @jax.value_and_grad
-def _value_and_grad(weights, inputs, labels, penalty):
+def value_and_grad(
+    weights: jax.Array, inputs: jax.Array, labels: jax.Array, penalty: jax.Array
+) -> jax.Array:
+    """Computes the objective of multinomial logistic regression, and its gradient.
+
+    Args:
+        weights: Array [F + 1, classes]; the last row is the bias.
+        inputs: Features [N, F].
+        labels: Labels, int32 [N].
+        penalty: Weight of the squared weights, for the mean over the examples.
+
+    Returns:
+        The objective; the decorator adds its gradient with respect to the weights.
+    """
     scores = inputs @ weights[:-1] + weights[-1][None, :]
     losses = optax.softmax_cross_entropy_with_integer_labels(scores, labels)
     return jnp.mean(losses) + penalty / 2.0 * jnp.sum(weights[:-1] ** 2)

@@ -127,8 +127,8 @@ class Tuner:
         order = features.order(rng, index, epochs, self._recipe.batch_size)
         schedule = self._schedule(learning_rate * order.shape[1] / 256, len(order))
         # The step donates its state, so it must not get the arrays of the backbone themselves.
-        classifier = jax.tree.map(jnp.array, self._initial_classifier())
-        state = _State(classifier, self._optimizer.init(self._trainable(classifier)))
+        copies = jax.tree.map(jnp.array, (self._backbone.params, self._backbone.stats))
+        state = self._initial_state(*copies)
         for step, batch_index in enumerate(order):
             key = randomness.step_key(seed, jnp.int32(step))
             labels = np.asarray(images.labels[batch_index], np.int32)
@@ -159,10 +159,40 @@ class Tuner:
             batches.append(np.argmax(self._scores(classifier, batch_images), axis=-1))
         return np.concatenate(batches)[: len(index)]
 
-    def _initial_classifier(self) -> Classifier:
+    def lower(
+        self, train_images: jax.ShapeDtypeStruct, test_images: jax.ShapeDtypeStruct
+    ) -> tuple[jax.stages.Lowered, jax.stages.Lowered]:
+        """Lowers a training step and a prediction from shapes.
+
+        Args:
+            train_images: A batch to train on, [B, H, W, C], with the sharding to compile for.
+            test_images: A batch to predict the classes of.
+
+        Returns:
+            The lowered training step, and the lowered prediction.
+        """
+        place = train_images.sharding
+
+        def shapes(tree):
+            return jax.tree.map(
+                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), tree
+            )
+
+        encoder = (self._backbone.params, self._backbone.stats)
+        state = shapes(jax.eval_shape(self._initial_state, *encoder))
+        key = shapes(jax.eval_shape(lambda: randomness.step_key(0, jnp.int32(0))))
+        labels = jax.ShapeDtypeStruct(train_images.shape[:1], jnp.int32, sharding=place)
+        rate = jax.ShapeDtypeStruct((), jnp.float32, sharding=place)
+        return (
+            self._step.lower(state, key, train_images, labels, rate),
+            self._scores.lower(state.classifier, test_images),
+        )
+
+    def _initial_state(self, params: Any, stats: Any) -> _State:
         shape = (self._backbone.num_features, self._num_classes)
         head = {"kernel": jnp.zeros(shape), "bias": jnp.zeros(shape[1:])}
-        return Classifier(self._backbone.params, self._backbone.stats, head)
+        classifier = Classifier(params, stats, head)
+        return _State(classifier, self._optimizer.init(self._trainable(classifier)))
 
     def _schedule(self, peak: float, total_steps: int) -> Callable[[int], Any]:
         if not self._recipe.milestones:

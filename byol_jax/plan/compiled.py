@@ -1,4 +1,4 @@
-"""Compiles a lowered train step and reports its memory and its costs."""
+"""Compiles lowered programs and reports the memory and the costs of each."""
 
 import re
 import time
@@ -13,26 +13,35 @@ from byol_jax.plan.chips import Chip
 _SUFFIX = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
-class Plan(NamedTuple):
-    """The memory and the operations that a compiled train step needs on each device.
+class Program(NamedTuple):
+    """The memory that a compiled program needs on each device.
 
     Attributes:
-        per_device: Images per device and step.
         fits: True if the program fits in the memory of the chip. If the compiler ran out of memory,
             only the memory that it asked for is known.
         memory: Bytes by kind, and their sum as `total`.
-        costs: Operations and bytes per step; None if the compiler ran out of memory.
-        xla: XLA's own cost analysis, which counts the body of a loop once and scratchpad traffic as
-            memory traffic; None if the compiler ran out of memory.
         seconds: Compile time.
+        text: HLO text of the compiled program; None if the compiler ran out of memory.
+    """
+
+    fits: bool
+    memory: dict[str, float]
+    seconds: float
+    text: str | None
+
+
+class Plan(NamedTuple):
+    """What a compiled train step needs on each device.
+
+    Attributes:
+        per_device: Images per device and step.
+        program: The compiled step and its memory.
+        costs: Operations and bytes per step; None if the compiler ran out of memory.
     """
 
     per_device: int
-    fits: bool
-    memory: dict[str, float]
+    program: Program
     costs: costs.Costs | None
-    xla: dict[str, float] | None
-    seconds: float
 
 
 def compile_step(lowered: jax.stages.Lowered, chip: Chip, per_device: int) -> Plan:
@@ -47,6 +56,25 @@ def compile_step(lowered: jax.stages.Lowered, chip: Chip, per_device: int) -> Pl
         What the program needs.
     """
     print(f"compiling for {per_device} images per device …", flush=True)
+    program = compile_program(lowered, chip)
+    if program.text is None:
+        return Plan(per_device, program, None)
+    # JAX's type allows for a dialect without a text, which HLO is not.
+    source = lowered.compiler_ir("hlo").as_hlo_text()  # pyright: ignore[reportOptionalMemberAccess]
+    return Plan(per_device, program, costs.analyze(source, program.text))
+
+
+def compile_program(lowered: jax.stages.Lowered, chip: Chip, *, resident: int = 0) -> Program:
+    """Compiles a lowered program and reads its memory.
+
+    Args:
+        lowered: The program, lowered for the chips.
+        chip: The limits of one chip.
+        resident: Bytes of further arrays that stay in memory while the program runs.
+
+    Returns:
+        The memory of the program.
+    """
     start = time.perf_counter()
     try:
         compiled = lowered.compile()
@@ -54,20 +82,14 @@ def compile_step(lowered: jax.stages.Lowered, chip: Chip, per_device: int) -> Pl
         memory = _requested_memory(str(error))
         if memory is None:
             raise
-        return Plan(per_device, False, memory, None, None, time.perf_counter() - start)
+        return Program(False, memory, time.perf_counter() - start, None)
     seconds = time.perf_counter() - start
-    memory = _memory(compiled.memory_analysis())
-    return Plan(
-        per_device,
-        fits=memory["total"] <= chip.memory,
-        memory=memory,
-        costs=costs.analyze(compiled.as_text() or ""),
-        xla=compiled.cost_analysis(),
-        seconds=seconds,
-    )
+    memory = _memory(compiled.memory_analysis(), resident)
+    fits = memory["total"] <= chip.share * chip.memory
+    return Program(fits, memory, seconds, compiled.as_text() or "")
 
 
-def _memory(analysis: Any) -> dict[str, float]:
+def _memory(analysis: Any, resident: int) -> dict[str, float]:
     """Returns the memory of the program in bytes, by kind of buffer."""
     memory = {
         "arguments": analysis.argument_size_in_bytes,
@@ -75,6 +97,8 @@ def _memory(analysis: Any) -> dict[str, float]:
         "temporaries": analysis.temp_size_in_bytes,
         "code": analysis.generated_code_size_in_bytes,
     }
+    if resident:
+        memory["resident"] = resident
     return {**memory, "total": sum(memory.values())}
 
 
@@ -111,14 +135,14 @@ def largest(
     Returns:
         Images per device; 0 if no trial fits.
     """
-    fits = first.per_device if first.fits else 0
-    fails = None if first.fits else first.per_device
+    fits = first.per_device if first.program.fits else 0
+    fails = None if first.program.fits else first.per_device
     while fails is None or fails - fits > max(multiple_of, fits // 8):
         trial = 2 * fits if fails is None else (fits + fails) // 2
         trial = max(trial // multiple_of, 1) * multiple_of
         if trial in (fits, fails) or trial > most:
             break
-        if compile_at(trial).fits:
+        if compile_at(trial).program.fits:
             fits = trial
         else:
             fails = trial

@@ -1,8 +1,9 @@
 """Counts what one step of a compiled program costs a device: operations and bytes.
 
 XLA's own `cost_analysis` counts the body of a loop once, and it counts accesses to the on-chip
-scratchpad as memory traffic. This module reads the program's text instead. It multiplies the body
-of a loop by its number of iterations and counts only arrays in the chip's main memory.
+scratchpad as memory traffic. For GPUs there is no such analysis. This module reads the program's
+text instead. It multiplies the body of a loop by its number of iterations and counts only arrays in
+the chip's main memory.
 """
 
 import collections
@@ -20,34 +21,36 @@ class Costs(NamedTuple):
     """Costs of one step on one device.
 
     Attributes:
-        flops: Operations of convolutions and matrix products; a multiply-add counts as two.
-        extra_passes: Further operations on a TPU, for float32 products of higher precision than the
-            default.
+        flops: Operations of convolutions and matrix products by products.KINDS; a multiply-add
+            counts as two.
         read_and_written: Bytes read from and written to the chip's memory.
         sent: Bytes sent to other devices, by collective.
         counts: Number of executions, by collective.
         by_scope: The bytes of `read_and_written`, by name scope of the traced program.
     """
 
-    flops: float
-    extra_passes: float
+    flops: dict[str, float]
     read_and_written: float
     sent: dict[str, float]
     counts: dict[str, int]
     by_scope: dict[str, float]
 
 
-def analyze(text: str) -> Costs:
+def analyze(source: str, text: str) -> Costs:
     """Counts the operations and bytes of one step of a compiled module.
 
+    The operations are counted before the compilation, because a compiled program for GPUs calls
+    libraries whose work its text does not describe.
+
     Args:
-        text: Text of the module, from `compiled.as_text()`.
+        source: HLO text of the module that was compiled.
+        text: Text of the compiled module, from `compiled.as_text()`.
 
     Returns:
         The costs of one step on one device.
 
     Raises:
-        UserError: If the text is not that of a module.
+        UserError: If a text is not that of a module.
     """
     program = hlo.parse(text)
     by_scope = collections.defaultdict[str, float](float)
@@ -64,11 +67,7 @@ def analyze(text: str) -> Costs:
                 counts[kind] += times
     total = sum(by_scope.values())
     return Costs(
-        sum(times * products.flops(*product) for times, product in _products(program)),
-        sum(
-            times * products.flops(*product) * products.extra_passes(*product)
-            for times, product in _products(program)
-        ),
+        flops_by_kind(source),
         total,
         dict(sent),
         dict(counts),
@@ -80,7 +79,7 @@ def flops(text: str) -> float:
     """Counts the operations of convolutions and matrix products in a module.
 
     Args:
-        text: HLO text of a module, compiled or not.
+        text: HLO text of a module that is not compiled.
 
     Returns:
         Operations of one execution; a multiply-add counts as two.
@@ -88,18 +87,28 @@ def flops(text: str) -> float:
     Raises:
         UserError: If the text is not that of a module.
     """
+    return sum(flops_by_kind(text).values())
+
+
+def flops_by_kind(text: str) -> dict[str, float]:
+    """Counts the operations of convolutions and matrix products in a module, by their speed.
+
+    Args:
+        text: HLO text of a module that is not compiled.
+
+    Returns:
+        Operations of one execution by products.KINDS; a multiply-add counts as two.
+
+    Raises:
+        UserError: If the text is not that of a module.
+    """
     program = hlo.parse(text)
-    return sum(times * products.flops(*product) for times, product in _products(program))
-
-
-def _products(
-    program: hlo.Program,
-) -> Iterator[tuple[int, tuple[Computation, hlo.Instruction]]]:
-    """Yields how often each convolution or matrix product runs, its computation, and itself."""
+    counts: dict[str, float] = dict.fromkeys(products.KINDS, 0.0)
     for computation, instruction, times in _executed_instructions(program, program.entry, 1):
         for fused, inner in _fused_instructions(program, computation, instruction):
             if inner.operation in products.OPERATIONS:
-                yield times, (fused, inner)
+                counts[products.kind(fused, inner)] += times * products.flops(fused, inner)
+    return counts
 
 
 def _executed_instructions(
@@ -114,7 +123,7 @@ def _executed_instructions(
         if instruction.operation == "while":
             (body,) = instruction.names("body")
             (condition,) = instruction.names("condition")
-            trips = _trip_count(program.computations[condition])
+            trips = _trip_count(instruction, program.computations[condition])
             yield from _executed_instructions(program, body, times * trips)
         elif instruction.operation in ("conditional", "call"):
             for field in (
@@ -129,8 +138,14 @@ def _executed_instructions(
             yield computation, instruction, times
 
 
-def _trip_count(condition: Computation) -> int:
-    """Returns the trip count of `while i < constant` from i = 0, or 1 for any other loop."""
+def _trip_count(loop: hlo.Instruction, condition: Computation) -> int:
+    """Returns the trip count that the compiler knows, or else that of `while i < constant`, or 1.
+
+    Without the compiler's knowledge, i is taken to start at 0.
+    """
+    known = re.search(r'"known_trip_count":\{"n":"(\d+)"', loop.attributes)
+    if known:
+        return int(known.group(1))
     (root,) = (i for i in condition.values() if i.is_root)
     limit = condition.get(root.operands[-1]) if root.operation == "compare" else None
     if limit is None or limit.operation != "constant" or "direction=LT" not in root.attributes:

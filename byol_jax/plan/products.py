@@ -8,6 +8,7 @@ from byol_jax import errors
 from byol_jax.plan import hlo
 
 OPERATIONS = ("convolution", "dot")
+KINDS = ("bfloat16", "float32", "highest")
 
 
 def flops(computation: hlo.Computation, instruction: hlo.Instruction) -> float:
@@ -30,24 +31,21 @@ def flops(computation: hlo.Computation, instruction: hlo.Instruction) -> float:
     return 0.0
 
 
-def extra_passes(computation: hlo.Computation, instruction: hlo.Instruction) -> int:
-    """Counts the passes that a TPU adds to a float32 product for its precision.
-
-    A TPU multiplies bfloat16 numbers. It computes a float32 product of the precision HIGHEST in 6
-    such passes, of HIGH in 3, and of the default in 1.
+def kind(computation: hlo.Computation, instruction: hlo.Instruction) -> str:
+    """Tells how an accelerator computes a product; the kinds differ in speed.
 
     Args:
         computation: The computation that contains the instruction.
         instruction: A convolution or matrix product.
 
     Returns:
-        Number of passes after the first; 0 for operands of another type.
+        A name of KINDS: "bfloat16" for operands of at most 16 bits; "float32" for others; "highest"
+        for those of a precision above the default.
     """
-    match = re.search(r"operand_precision=\{(\w+)", instruction.attributes)
     operands = [computation[name].result[0] for name in instruction.operands[:2]]
-    if match is None or any(operand.dtype != "f32" for operand in operands):
-        return 0
-    return {"highest": 5, "high": 2}.get(match.group(1), 0)
+    if any(operand.dtype in ("bf16", "f16") for operand in operands):
+        return "bfloat16"
+    return "highest" if "operand_precision={high" in instruction.attributes else "float32"
 
 
 def _convolution_flops(computation: hlo.Computation, instruction: hlo.Instruction) -> float:

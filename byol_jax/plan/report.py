@@ -1,16 +1,18 @@
-"""Formats the estimated cost of a train step as text for a terminal."""
+"""Formats the estimated cost of a run as text for a terminal."""
 
 import collections
 import heapq
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from byol_jax.plan.chips import Chip
-from byol_jax.plan.compiled import Plan
+from byol_jax.plan.compiled import Plan, Program
 from byol_jax.plan.costs import Costs
-from byol_jax.plan.roofline import roofline
+from byol_jax.plan.roofline import compute_seconds, roofline
 
 _SHOWN = 8  # parts of the program, those with the most memory traffic
+_SMALLEST = 0.001  # share of the time of the arithmetic that is worth a line
+_MOST = 0.92  # of a GPU's memory that JAX can use; the libraries need the rest
 
 
 def lines(plan: Plan, chip: Chip, num_devices: int, images: float) -> Iterator[str]:
@@ -28,44 +30,73 @@ def lines(plan: Plan, chip: Chip, num_devices: int, images: float) -> Iterator[s
     batch = plan.per_device * num_devices
     yield (
         f"batch {batch:,}: {num_devices} devices x {plan.per_device} images; "
-        f"compiled in {plan.seconds:.0f} s"
+        f"compiled in {plan.program.seconds:.0f} s"
     )
-    yield from _memory(plan, chip)
+    yield from _memory(plan.program, chip)
     if plan.costs is not None:
-        yield from _costs(plan, plan.costs)
+        yield from _costs(plan, plan.costs, chip)
         yield from _time(plan, plan.costs, chip, num_devices, images)
         yield from places(plan.costs.by_scope)
 
 
-def _memory(plan: Plan, chip: Chip) -> Iterator[str]:
-    parts = [f"{kind} {_gib(size)}" for kind, size in plan.memory.items() if kind != "total"]
+def evaluation_lines(programs: Mapping[str, Program], chip: Chip) -> Iterator[str]:
+    """Formats the memory of the evaluation at the end of a run.
+
+    Args:
+        programs: The compiled programs of the evaluation, by what they compute.
+        chip: The limits of one chip.
+
+    Yields:
+        Lines of text.
+    """
+    for name, program in programs.items():
+        used = _used(program, chip)
+        yield f"evaluation, {name}: {used}: {_verdict(program, chip, 'fewer images')}"
+
+
+def _memory(program: Program, chip: Chip) -> Iterator[str]:
+    parts = [f"{kind} {_gib(size)}" for kind, size in program.memory.items() if kind != "total"]
     yield "memory per device: " + ", ".join(parts)
-    total = plan.memory.get("total", 0)
-    used = f"{_gib(total)} of {_gib(chip.memory)}" if total else "more than the device has"
-    verdict = "it fits" if plan.fits else "it does NOT fit; use more microbatches or more devices"
-    yield f"  total: {used}: {verdict}"
+    used = _used(program, chip)
+    yield f"  total: {used}: {_verdict(program, chip, 'more microbatches or more devices')}"
 
 
-def _costs(plan: Plan, costs: Costs) -> Iterator[str]:
+def _used(program: Program, chip: Chip) -> str:
+    total = program.memory.get("total", 0)
+    if not total:
+        return "more than the device has"
+    share = "" if chip.share == 1 else f" ({chip.share:.0%} of {_gib(chip.memory)})"
+    return f"{_gib(total)} of {_gib(chip.share * chip.memory)}{share}"
+
+
+def _verdict(program: Program, chip: Chip, remedy: str) -> str:
+    if program.fits:
+        return "it fits"
+    if program.memory.get("total", chip.memory) < _MOST * chip.memory:
+        return (
+            f"it does NOT fit; set XLA_CLIENT_MEM_FRACTION={_MOST}, so that JAX uses more of the "
+            f"memory, or use {remedy}"
+        )
+    return f"it does NOT fit; use {remedy}"
+
+
+def _costs(plan: Plan, costs: Costs, chip: Chip) -> Iterator[str]:
     images = plan.per_device
     traffic = costs.read_and_written
+    flops = sum(costs.flops.values())
     yield (
-        f"operations per device: {costs.flops / 1e9:,.0f} GFLOP, "
-        f"{costs.flops / images / 1e9:,.1f} GFLOP per image"
+        f"operations per device: {flops / 1e9:,.0f} GFLOP, {flops / images / 1e9:,.1f} GFLOP per "
+        "image"
     )
-    if costs.extra_passes:
+    highest = costs.flops["highest"]
+    share = highest / chip.highest / compute_seconds(costs, chip)
+    if share >= _SMALLEST:
         yield (
-            f"  and {costs.extra_passes / 1e9:,.0f} GFLOP in further passes of float32 products, "
-            f"{costs.extra_passes / costs.flops:.2%} more"
+            f"  {highest / 1e9:,.1f} GFLOP of them in float32 products of the highest precision, "
+            f"{share:.1%} of the time of the arithmetic"
         )
     per_image = traffic / images
     yield f"memory traffic per device: {traffic / 1e9:,.2f} GB, {per_image / 1e6:,.0f} MB per image"
-    if plan.xla is not None:
-        xla = plan.xla["bytes accessed"]
-        yield (
-            f"  (XLA's estimate: {xla / 1e9:,.2f} GB, {xla / images / 1e6:,.0f} MB per image; it "
-            "includes scratchpads and counts the body of a loop once)"
-        )
     for kind, size in costs.sent.items():
         yield f"sent per device by {costs.counts[kind]:,} {kind}: {size / 1e6:,.1f} MB"
 

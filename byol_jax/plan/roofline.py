@@ -30,6 +30,20 @@ class Roofline(NamedTuple):
         return self._fields[self.index(max(self))]
 
 
+def compute_seconds(costs: Costs, chip: Chip) -> float:
+    """Computes a lower bound on the time of the arithmetic of a step.
+
+    Args:
+        costs: Costs of the step on one device.
+        chip: The limits of the chip.
+
+    Returns:
+        The minimum time in seconds.
+    """
+    rates = {"bfloat16": chip.flops, "float32": chip.float32, "highest": chip.highest}
+    return sum(count / rates[kind] for kind, count in costs.flops.items())
+
+
 def roofline(costs: Costs, chip: Chip) -> Roofline:
     """Computes lower bounds on the time of a step, one for each resource of a chip.
 
@@ -41,7 +55,7 @@ def roofline(costs: Costs, chip: Chip) -> Roofline:
         The minimum times in seconds.
     """
     return Roofline(
-        (costs.flops + costs.extra_passes) / chip.flops,
+        compute_seconds(costs, chip),
         costs.read_and_written / chip.bandwidth,
         sum(costs.sent.values()) / chip.interconnect,
     )

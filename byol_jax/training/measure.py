@@ -12,9 +12,8 @@ from ml_collections import ConfigDict
 
 from byol_jax import checkpoint, data, encoders, errors, metrics, train_state, workdir
 from byol_jax.builders import encoder as build_encoder
-from byol_jax.builders import views
 from byol_jax.evaluation import features, finetune, knn, protocols, table
-from byol_jax.evaluation.tuning import Backbone, Images
+from byol_jax.evaluation.tuning import Images
 from byol_jax.system import paths, version
 from byol_jax.training import start
 
@@ -80,8 +79,11 @@ def evaluate(
     for name, candidate in candidates.items():
         # Cached, because the measures below use the features that the protocols extracted.
         extract = functools.cache(functools.partial(_extract, candidate.encode, sources))
+        backbone = None
+        if candidate.encoder is not None:
+            backbone = build_encoder.backbone(config, candidate.encoder)
         results = protocols.evaluate(
-            protocols.Subject(extract, _backbone(config, candidate.encoder)),
+            protocols.Subject(extract, backbone),
             train,
             test,
             num_classes=num_classes,
@@ -218,15 +220,6 @@ def _extract(
 ) -> tuple[np.ndarray, np.ndarray]:
     train, test = sources
     return features.extract(encode, train.images), features.extract(encode, test.images)
-
-
-def _backbone(config: ConfigDict, encoder: encoders.Encoder | None) -> Backbone | None:
-    if encoder is None:
-        return None
-    view = views.tuning_view(config) if config.views else views.crops(encoder.info.view)
-    return Backbone(
-        encoder.network, encoder.params, encoder.stats, encoder.num_features, view, encoder.view
-    )
 
 
 def _origin(

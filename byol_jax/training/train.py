@@ -79,10 +79,11 @@ def _train(config: ConfigDict, workdir: str) -> dict[str, list[table.Row]]:
             state, warnings = checkpoints.restore_whole(experiment.first)
             if is_writer:
                 monitor.show({"resuming": f"from step {int(state.step)}"}, warnings)
-        state = loop.steps(experiment, state, checkpoints, is_writer=is_writer)
+        # Only a copy on the host remains, so that the evaluation has the memory of the devices.
+        state = jax.device_get(loop.steps(experiment, state, checkpoints, is_writer=is_writer))
         rows = {}
         if is_writer:
-            rows = finish.finish(experiment, jax.device_get(state), checkpoints)
+            rows = finish.finish(experiment, state, checkpoints)
     # No process may exit while the first one still evaluates.
     hosts.wait_for_all("finished")
     return rows

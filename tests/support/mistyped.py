@@ -89,7 +89,7 @@ LINES = {
     "report w": "report needs --out",
     "report w --out={}/q.pdf": "give a name that ends in .html",
     "bench augmnt --config=configs/quickstart.py": "did you mean augment?",
-    "plan --config=configs/quickstart.py --topology=v5": "must be one of v5e, v5p, v6e",
+    "plan --config=configs/quickstart.py --topology=v5": "name TPUs (v5e, v5p, v6e)",
 }
 
 

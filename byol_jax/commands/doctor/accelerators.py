@@ -79,9 +79,7 @@ def check_memory(device: Any) -> Iterator[Finding]:
         "device memory",
         f"{limit / 2**30:,.1f} GiB for JAX of {total / 2**30:,.0f} GiB",
         WARNING if taken else OK,
-        "another program uses the device, or XLA_PYTHON_CLIENT_MEM_FRACTION is low"
-        if taken
-        else "",
+        "another program uses the device, or XLA_CLIENT_MEM_FRACTION is low" if taken else "",
     )
 
 

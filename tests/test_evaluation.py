@@ -85,7 +85,7 @@ def test_knn_never_holds_all_similarities():
     queries, rows = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes)
     labels = jax.ShapeDtypeStruct((60_000,), jnp.int32)
     how = {"num_classes": 10, "k": 20, "temperature": 0.1}
-    memory = knn._scores.lower(queries, rows, labels, **how).compile().memory_analysis()
+    memory = knn.scores.lower(queries, rows, labels, **how).compile().memory_analysis()
     assert memory.temp_size_in_bytes < 4 * 60_000 * 10_000 / 4
 
 

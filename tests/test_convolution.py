@@ -101,3 +101,64 @@ def test_dilations_and_groups_are_refused(options):
     module = nn.Conv(4, (3, 3), conv_general_dilated=convolution.convolve, **options)
     with pytest.raises(ValueError, match="supports only dilations of 1 .* use jax.lax"):
         module.init(jax.random.key(0), jnp.zeros((1, 8, 8, 4)))
+
+
+@pytest.fixture(params=[1, 128])
+def channels(request, monkeypatch):
+    """Fewest channels of Winograd's form forward; its kernel gradient is used in any case."""
+    monkeypatch.setattr(convolution, "CHANNELS", request.param)
+
+
+@pytest.mark.parametrize("side", [(8, 12), (4, 4)])
+def test_winograds_form_is_the_convolution_and_its_gradients(side, channels, at_a_time):
+    images, weights = _operands(side=side)
+    _, xla = _both((1, 1), "SAME")
+    ours = functools.partial(
+        convolution.convolve, strides=(1, 1), padding=((1, 1), (1, 1)), form="winograd"
+    )
+    cotangent = jnp.asarray(np.random.default_rng(1).standard_normal((5, *side, 4)), jnp.float32)
+    with jax.enable_x64(True):
+        wide = [jnp.asarray(np.asarray(x), jnp.float64) for x in (images, weights, cotangent)]
+        exact, pull = jax.vjp(xla, *wide[:2])
+        exact = [np.asarray(x) for x in (exact, *pull(wide[2]))]
+    value, pull = jax.vjp(ours, images, weights)
+    for a, b in zip([value, *pull(cotangent)], exact, strict=True):
+        error = np.abs(np.asarray(a) - b).max()
+        assert error < 5e-5 * np.std(b)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "strides", "padding", "side"),
+    [(3, (2, 2), "SAME", (8, 8)), (1, (1, 1), "SAME", (8, 8)), (3, (1, 1), "SAME", (6, 8))]
+    + [(3, (1, 1), "VALID", (8, 8))],
+)
+def test_other_geometries_stay_direct(kernel, strides, padding, side, channels):
+    images, weights = _operands(side=side, kernel=kernel)
+    ours, _ = _both(strides, padding)
+    form = functools.partial(ours, form="winograd")
+    np.testing.assert_array_equal(form(images, weights), ours(images, weights))
+    for a, b in zip(*(_gradients(f, images, weights) for f in (form, ours)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_network_of_winograds_form_has_the_direct_ones_features(monkeypatch):
+    monkeypatch.setattr(convolution, "CHANNELS", 1)
+    images = jnp.asarray(np.random.default_rng(0).uniform(size=(4, 16, 16, 3)), jnp.float32)
+    nets = [networks.resnet_tiny(convolution=form) for form in convolution.FORMS]
+    params, stats = nets[0].init(jax.random.key(0), images)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def features(net, images):
+        return net.apply(params, stats, images, train=True)[0]
+
+    direct, winograd = (features(net, images) for net in nets)
+    np.testing.assert_allclose(winograd, direct, atol=1e-4 * np.abs(direct).max())
+    assert not np.array_equal(winograd, direct)
+
+
+def test_an_unknown_form_is_refused():
+    with pytest.raises(ValueError, match="unknown convolution 'fft'; choose one of direct"):
+        networks.resnet_tiny(convolution="fft")
+    images, weights = _operands()
+    with pytest.raises(ValueError, match="unknown form 'fft'"):
+        convolution.convolve(images, weights, (1, 1), "SAME", form="fft")

@@ -1,9 +1,10 @@
-"""A convolution whose gradients are fast on CPUs.
+"""A convolution that is fast on CPUs, with its gradients.
 
 XLA expresses a gradient as a convolution with an unusual memory layout. On a CPU it transposes the
 operands first, with many cache misses; inside a loop it does not transpose them, and the gradient
 takes a hundred times as long. Here both gradients use the usual layout, and the kernel gradient is
-summed over parts of the batch that fit into the cache. On other devices XLA's gradients are used.
+summed over parts of the batch that fit into the cache. 3x3 convolutions can use Winograd's form. On
+other devices XLA's convolutions are used.
 """
 
 import functools
@@ -13,11 +14,15 @@ import jax
 import jax.numpy as jnp
 
 from byol_jax import collectives, errors
+from byol_jax.networks import winograd
 
 # Numbers in a part of the images, 4 MiB; twice or half as many are slower.
 PART = 2**20
 # Fewest images in a part. Images take the place of channels, and few channels are slow.
 LEAST = 8
+# Fewest channels for which Winograd's form is faster forward; its kernel gradient always is.
+CHANNELS = 128
+FORMS = ("direct", "winograd")
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
@@ -28,6 +33,7 @@ def convolve(
     padding: str | Sequence[tuple[int, int]],
     *,
     precision: jax.lax.PrecisionLike = None,
+    form: str = "direct",
     lhs_dilation: Sequence[int] = (1, 1),
     rhs_dilation: Sequence[int] = (1, 1),
     feature_group_count: int = 1,
@@ -41,6 +47,8 @@ def convolve(
         strides: Strides of height and width.
         padding: "SAME", "VALID", or pairs of padding for height and width.
         precision: Precision of the products.
+        form: How a CPU computes 3x3 convolutions of stride 1: "direct", or "winograd", which is
+            faster and less exact (networks.winograd).
         lhs_dilation: Must be (1, 1).
         rhs_dilation: Must be (1, 1).
         feature_group_count: Must be 1.
@@ -50,7 +58,7 @@ def convolve(
         Images [B, H', W', F].
 
     Raises:
-        UserError: There are dilations or groups.
+        UserError: There are dilations or groups, or the form is unknown.
     """
     del dimension_numbers
     if feature_group_count != 1 or (*lhs_dilation, *rhs_dilation) != (1, 1, 1, 1):
@@ -59,16 +67,35 @@ def convolve(
             f"convolve supports only dilations of 1 and one group, not dilations {dilations} and "
             f"{feature_group_count} groups; use jax.lax.conv_general_dilated instead."
         )
+    if form not in FORMS:
+        names = ", ".join(FORMS)
+        raise errors.UserError(f"unknown form {form!r} of a convolution; choose one of {names}.")
     if isinstance(padding, str):
         sides = images.shape[1:3]
         padding = jax.lax.padtype_to_pads(sides, kernel.shape[:2], strides, padding)
     images, kernel = collectives.vary_alike((images, kernel))
-    return _convolve(images, kernel, tuple(strides), tuple(map(tuple, padding)), precision)
+    return _convolve(images, kernel, tuple(strides), tuple(map(tuple, padding)), precision, form)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
-def _convolve(images, kernel, strides, padding, precision):
-    return _plain(images, kernel, strides, padding, precision=precision)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
+def _convolve(images, kernel, strides, padding, precision, form):
+    plain = functools.partial(_plain, strides=strides, padding=padding, precision=precision)
+    if form == "direct" or not winograd.suits(images, kernel, strides, padding):
+        return plain(images, kernel)
+    on_cpu = functools.partial(_winograd, plain=plain, precision=precision)
+    return jax.lax.platform_dependent(images, kernel, cpu=on_cpu, default=plain)
+
+
+def _winograd(images, kernel, *, plain, precision):
+    """Convolves in Winograd's form, in parts of the batch that fit into the cache."""
+    if images.shape[-1] < CHANNELS:
+        return plain(images, kernel)
+
+    def one_part(part):
+        return winograd.convolve(part, kernel, precision)
+
+    parts = jax.lax.map(one_part, _split(images, _part_size(images)))
+    return parts.reshape(-1, *parts.shape[2:])[: len(images)]
 
 
 def _plain(images, kernel, strides, padding, **options):
@@ -77,22 +104,29 @@ def _plain(images, kernel, strides, padding, **options):
     )
 
 
-def _forward(images, kernel, strides, padding, precision):
-    return _convolve(images, kernel, strides, padding, precision), (images, kernel)
+def _forward(images, kernel, strides, padding, precision, form):
+    return _convolve(images, kernel, strides, padding, precision, form), (images, kernel)
 
 
-def _backward(strides, padding, precision, operands, cotangent):
+def _backward(strides, padding, precision, form, operands, cotangent):
     settings = {"strides": strides, "padding": padding, "precision": precision}
 
     def by_xla(images, kernel, cotangent):
         _, pullback = jax.vjp(functools.partial(_plain, **settings), images, kernel)
         return pullback(cotangent)
 
-    def by_parts(images, kernel, cotangent):
+    def on_cpu(images, kernel, cotangent):
+        if form == "winograd" and winograd.suits(images, kernel, strides, padding):
+            rotated = jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
+            plain = functools.partial(_plain, **settings)
+            return (
+                _winograd(cotangent, rotated, plain=plain, precision=precision),
+                _winograd_kernel_gradient(images, kernel, cotangent, precision),
+            )
         kernel_gradient = _kernel_gradient(images, kernel, cotangent, **settings)
         return _image_gradient(images, kernel, cotangent, **settings), kernel_gradient
 
-    return jax.lax.platform_dependent(*operands, cotangent, cpu=by_parts, default=by_xla)
+    return jax.lax.platform_dependent(*operands, cotangent, cpu=on_cpu, default=by_xla)
 
 
 _convolve.defvjp(_forward, _backward)
@@ -153,10 +187,29 @@ def _kernel_gradient(images, kernel, cotangent, *, strides, padding, precision):
         return total + gradient.astype(total.dtype), None
 
     total = jnp.zeros((kernel.shape[2], *kernel.shape[:2], kernel.shape[3]), jnp.float32)
+    return _sum_parts(add, total, images, cotangent).transpose(1, 2, 0, 3).astype(kernel.dtype)
+
+
+def _winograd_kernel_gradient(images, kernel, cotangent, precision):
+    def add(total, part):
+        image_part, cotangent_part = part
+        gradient = winograd.kernel_gradient(image_part, cotangent_part, precision)
+        return total + gradient.astype(total.dtype), None
+
+    total = jnp.zeros(kernel.shape, jnp.float32)
+    return _sum_parts(add, total, images, cotangent).astype(kernel.dtype)
+
+
+def _sum_parts(add, total, images, cotangent):
+    """Adds the contributions of the parts of a batch to a float32 array."""
     total, _ = collectives.vary_alike((total, cotangent))
-    size = min(max(PART // images[0].size, LEAST), len(images))
+    size = _part_size(images)
     total, _ = jax.lax.scan(add, total, (_split(images, size), _split(cotangent, size)))
-    return total.transpose(1, 2, 0, 3).astype(kernel.dtype)
+    return total
+
+
+def _part_size(images):
+    return min(max(PART // images[0].size, LEAST), len(images))
 
 
 def _split(x, size):

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from byol_jax import errors, pickling
-from byol_jax.networks import convolution, network, norm
+from byol_jax.networks import convolution as forms
+from byol_jax.networks import network, norm
 
 PADDINGS = ("same", "torch", "fixed")
 STEMS = ("imagenet", "cifar", "strided")
@@ -111,6 +112,7 @@ class ResNet(nn.Module):
         zero_last_scale: Initialize the last scale of each block with 0.
         always_project: Use a shortcut convolution in the first block of every stage.
         batch_norm: Creates the normalization layers.
+        convolution: How a CPU computes 3x3 convolutions.
         remat: What the backward pass recomputes.
         dtype: Type in which the network computes.
     """
@@ -125,6 +127,7 @@ class ResNet(nn.Module):
     zero_last_scale: bool
     always_project: bool
     batch_norm: norm.MakeNorm
+    convolution: str
     remat: str | None
     dtype: jnp.dtype
 
@@ -139,7 +142,7 @@ class ResNet(nn.Module):
         Returns:
             Features [B, F], float32.
         """
-        conv = functools.partial(_conv, padding=self.padding, dtype=self.dtype)
+        conv = self._make_conv()
         # The input of the pooling is the largest array; recomputing it is faster than reading it.
         stem_remat = self.remat or ("elementwise" if self.stem == "imagenet" else None)
         x = _remat(ResNet._stem, stem_remat)(self, x.astype(self.dtype), train)
@@ -159,8 +162,13 @@ class ResNet(nn.Module):
                 )(x, train)
         return jnp.mean(x.astype(jnp.float32), axis=(1, 2))
 
+    def _make_conv(self) -> MakeConv:
+        return functools.partial(
+            _conv, padding=self.padding, form=self.convolution, dtype=self.dtype
+        )
+
     def _stem(self, x: jax.Array, train: bool) -> jax.Array:
-        conv = functools.partial(_conv, padding=self.padding, dtype=self.dtype)
+        conv = self._make_conv()
         size, stride = {"imagenet": (7, 2), "cifar": (3, 1), "strided": (3, 2)}[self.stem]
         x = conv(self.stem_width, size, stride, name="stem_conv")(x)
         x = nn.relu(self.batch_norm(name="stem_bn")(x, train=train))
@@ -171,7 +179,14 @@ class ResNet(nn.Module):
 
 
 def _conv(
-    features: int, size: int, stride: int, *, padding: str, dtype: jnp.dtype, name: str
+    features: int,
+    size: int,
+    stride: int,
+    *,
+    padding: str,
+    form: str,
+    dtype: jnp.dtype,
+    name: str,
 ) -> Any:
     half = (size - 1) // 2
     module = nn.Conv(
@@ -182,7 +197,7 @@ def _conv(
         use_bias=False,
         kernel_init=_he_normal,
         dtype=dtype,
-        conv_general_dilated=convolution.convolve,
+        conv_general_dilated=functools.partial(forms.convolve, form=form),
         name=name,
     )
     return lambda x: checkpoint_name(module(x), "convolution")
@@ -210,6 +225,7 @@ def resnet(
     zero_last_scale: bool = False,
     always_project: bool = False,
     batch_norm: norm.MakeNorm = norm.BatchNorm,
+    convolution: str = "direct",
     remat: str | None = None,
     dtype: str = "float32",
 ) -> network.Network:
@@ -234,6 +250,8 @@ def resnet(
         always_project: True uses a shortcut convolution in the first block of every stage, even if
             the shapes are equal.
         batch_norm: Creates the normalization layers.
+        convolution: How a CPU computes 3x3 convolutions of stride 1: "direct", or "winograd", which
+            is faster and rounds more (networks.winograd).
         remat: What the backward pass recomputes to save memory: None, nothing; "elementwise",
             everything in a block except convolutions and batch-norm moments; "blocks", each block
             from its input, which takes a third more operations.
@@ -243,11 +261,12 @@ def resnet(
         The network; its features are float32.
 
     Raises:
-        UserError: The stem, padding or remat is unknown, or a width is below 1.
+        UserError: The stem, padding, convolution or remat is unknown, or a width is below 1.
     """
     choices = (
         ("stem", stem, STEMS),
         ("padding", padding, PADDINGS),
+        ("convolution", convolution, forms.FORMS),
         ("remat", remat, (None, *REMATS)),
     )
     for name, value, valid in choices:
@@ -271,6 +290,7 @@ def resnet(
         zero_last_scale=zero_last_scale,
         always_project=always_project,
         batch_norm=batch_norm,
+        convolution=convolution,
         remat=remat,
         dtype=jnp.dtype(dtype),
     )

@@ -160,6 +160,11 @@ def _compile_step(config: ConfigDict, views: np.ndarray) -> _CompiledStep:
         f"views {view_shape}, {config.precision}, on {num_devices} {platform} devices; the views "
         "are made in advance"
     )
+    if config.encoder.get("convolution") == "winograd":
+        # The operations are those of the direct convolutions, so that two forms compare by time.
+        config = config.copy_and_resolve_references()
+        config.encoder.convolution = "direct"
+        lowered, _, _ = _lower_step(config, views)
     flops = plan.flops(lowered.compiler_ir("hlo").as_hlo_text())
     return _CompiledStep(call, compile_seconds, flops)
 

@@ -10,7 +10,8 @@ from byol_jax import errors
 
 _STAGES = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "resnet50": (3, 4, 6, 3)}
 _STEMS = ("imagenet", "cifar")
-_ENCODER_ARGUMENTS = ("name", "stem", "padding", "zero_last_scale")  # padding is symmetric here
+# PyTorch's padding is symmetric, and the form of the convolutions is its own.
+_ENCODER_ARGUMENTS = ("convolution", "name", "stem", "padding", "zero_last_scale")
 
 
 def make(config: ConfigDict, views: np.ndarray, *, compile: bool = False) -> Callable[[], None]:

@@ -141,6 +141,13 @@ def test_other_geometries_stay_direct(kernel, strides, padding, side, channels):
         np.testing.assert_array_equal(a, b)
 
 
+def test_bfloat16_stays_direct(channels):
+    images, weights = _operands(side=(8, 8), dtype="bfloat16")
+    ours, _ = _both((1, 1), "SAME")
+    form = functools.partial(ours, form="winograd")
+    np.testing.assert_array_equal(form(images, weights), ours(images, weights))
+
+
 def test_a_network_of_winograds_form_has_the_direct_ones_features(monkeypatch):
     monkeypatch.setattr(convolution, "CHANNELS", 1)
     images = jnp.asarray(np.random.default_rng(0).uniform(size=(4, 16, 16, 3)), jnp.float32)

@@ -212,6 +212,12 @@ def test_more_gpus_than_a_host_has_are_refused(topology):
         plan.devices(topology)
 
 
+def test_a_share_of_the_memory_that_is_no_number_is_refused(monkeypatch):
+    monkeypatch.setenv("XLA_CLIENT_MEM_FRACTION", "most")
+    with pytest.raises(ValueError, match="XLA_CLIENT_MEM_FRACTION must be a number .* not 'most'"):
+        plan.devices("h100:8")
+
+
 def _program(gigabytes):
     return compiled.Program(gigabytes <= 60, {"total": gigabytes * 2**30}, 0.0, "")
 

@@ -139,12 +139,8 @@ def lower_evaluation(
     images = inputs.choose(config, source)
     built = step.make_parts(config, source, images)
     state = jax.eval_shape(step.first_state(config, built, source, images))
-    place = lowering.on(targets[0])
-
-    def placed(x):
-        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place)
-
-    networks = jax.tree.map(placed, (state.params, state.stats))
+    place = devices.replicated(targets[:1])
+    networks = devices.outline((state.params, state.stats), place)
     batch = jax.ShapeDtypeStruct(
         (min(features.BATCH, len(train)), *train.image_shape), train.dtype, sharding=place
     )

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from byol_jax.evaluation import features, finetune, knn, linear, logistic, protocols
 from byol_jax.evaluation.tuning import Backbone, Recipe, Tuner
+from byol_jax.system import devices
 
 
 class Sizes(NamedTuple):
@@ -29,18 +29,6 @@ class Sizes(NamedTuple):
     image_shape: tuple[int, ...]
     dtype: str
     num_devices: int
-
-
-def on(device: Any) -> NamedSharding:
-    """Returns the sharding of arrays that are on one device.
-
-    Args:
-        device: JAX device; it need not be attached.
-
-    Returns:
-        A sharding for arrays of any shape.
-    """
-    return NamedSharding(Mesh([device], "device"), PartitionSpec())
 
 
 def lower(
@@ -68,7 +56,7 @@ def lower(
 
 
 def _on_features(protocol, arguments, sizes, device) -> jax.stages.Lowered:
-    place = on(device)
+    place = devices.replicated([device])
 
     def array(*shape, dtype="float32"):
         return jax.ShapeDtypeStruct(shape, dtype, sharding=place)
@@ -102,11 +90,12 @@ def _on_images(protocol, arguments, sizes, backbone, device) -> dict[str, jax.st
         arguments = {**finetune.PROBES[arguments["recipe"]], **arguments, "frozen": True}
     recipe = Recipe(**{name: arguments[name] for name in Recipe._fields if name in arguments})
     tuner = Tuner(backbone, sizes.num_classes, recipe)
+    place = devices.replicated([device])
 
     def images(batch_size):
         whole, rest = divmod(batch_size, sizes.num_devices)
         rows = batch_size if rest else whole  # a batch that does not divide evenly is on one device
-        return jax.ShapeDtypeStruct((rows, *sizes.image_shape), sizes.dtype, sharding=on(device))
+        return jax.ShapeDtypeStruct((rows, *sizes.image_shape), sizes.dtype, sharding=place)
 
     train, test = tuner.lower(
         images(min(recipe.batch_size, sizes.num_train)), images(features.BATCH)

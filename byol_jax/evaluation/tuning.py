@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from byol_jax import networks, optimizers, randomness
 from byol_jax.evaluation import features
+from byol_jax.system import devices
 
 
 class Backbone(NamedTuple):
@@ -172,15 +172,10 @@ class Tuner:
             The lowered training step, and the lowered prediction.
         """
         place = train_images.sharding
-
-        def shapes(tree):
-            return jax.tree.map(
-                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), tree
-            )
-
         encoder = (self._backbone.params, self._backbone.stats)
-        state = shapes(jax.eval_shape(self._initial_state, *encoder))
-        key = shapes(jax.eval_shape(lambda: randomness.step_key(0, jnp.int32(0))))
+        state = devices.outline(jax.eval_shape(self._initial_state, *encoder), place)
+        key = jax.eval_shape(lambda: randomness.step_key(0, jnp.int32(0)))
+        key = devices.outline(key, place)
         labels = jax.ShapeDtypeStruct(train_images.shape[:1], jnp.int32, sharding=place)
         rate = jax.ShapeDtypeStruct((), jnp.float32, sharding=place)
         return (
@@ -239,8 +234,7 @@ def _compute_logits(head, outputs):
 
 def _place(arrays: Sequence[np.ndarray]) -> tuple[jax.Array, ...]:
     """Splits a batch evenly over this process's devices; if that is impossible, uses one device."""
-    devices = jax.local_devices()
-    if len(arrays[0]) % len(devices):
+    sharding = devices.sharded()
+    if len(arrays[0]) % sharding.num_devices:
         return jax.device_put(tuple(arrays))
-    mesh = Mesh(np.array(devices), "devices")
-    return jax.device_put(tuple(arrays), NamedSharding(mesh, PartitionSpec("devices")))
+    return jax.device_put(tuple(arrays), sharding)

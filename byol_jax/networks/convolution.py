@@ -47,8 +47,8 @@ def convolve(
         strides: Strides of height and width.
         padding: "SAME", "VALID", or pairs of padding for height and width.
         precision: Precision of the products.
-        form: How a CPU computes 3x3 convolutions of stride 1: "direct", or "winograd", which is
-            faster and less exact (networks.winograd).
+        form: How a CPU computes 3x3 convolutions of stride 1 in float32: "direct", or "winograd",
+            which is faster and less exact (networks.winograd).
         lhs_dilation: Must be (1, 1).
         rhs_dilation: Must be (1, 1).
         feature_group_count: Must be 1.

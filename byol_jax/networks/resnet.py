@@ -250,8 +250,8 @@ def resnet(
         always_project: True uses a shortcut convolution in the first block of every stage, even if
             the shapes are equal.
         batch_norm: Creates the normalization layers.
-        convolution: How a CPU computes 3x3 convolutions of stride 1: "direct", or "winograd", which
-            is faster and rounds more (networks.winograd).
+        convolution: How a CPU computes 3x3 convolutions of stride 1 in float32: "direct", or
+            "winograd", which is faster and less exact (networks.winograd).
         remat: What the backward pass recomputes to save memory: None, nothing; "elementwise",
             everything in a block except convolutions and batch-norm moments; "blocks", each block
             from its input, which takes a third more operations.

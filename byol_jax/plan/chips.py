@@ -40,5 +40,15 @@ def devices(topology: str) -> tuple[Chip, list[Any]]:
     chip = CHIPS[name]
     if name in tpus.NAMES:
         return chip, tpus.devices(name, size)
-    share = float(os.environ.get(_SHARE) or chip.share)
-    return chip._replace(share=share), gpus.devices(name, int(size))
+    return chip._replace(share=_share(chip)), gpus.devices(name, int(size))
+
+
+def _share(chip: Chip) -> float:
+    """Returns the fraction of a GPU's memory that JAX uses."""
+    text = os.environ.get(_SHARE) or str(chip.share)
+    try:
+        return float(text)
+    except ValueError as error:
+        raise errors.UserError(
+            f"the environment variable {_SHARE} must be a number such as 0.9, not {text!r}."
+        ) from error

@@ -93,7 +93,7 @@ def devices(name: str, count: int) -> list[Any]:
         JAX devices to compile for.
 
     Raises:
-        UserError: If one host does not have so many GPUs.
+        UserError: If the number of GPUs is below 1 or above MOST.
         MissingExtra: If JAX's plugin for CUDA is not installed.
     """
     if not 1 <= count <= MOST:

@@ -11,6 +11,7 @@ from byol_jax.plan.costs import Costs
 from byol_jax.plan.roofline import compute_seconds, roofline
 
 _SHOWN = 8  # parts of the program, those with the most memory traffic
+_SMALLER = "a part of the training split (evaluate.data.train_split), or evaluate on another device"
 _SMALLEST = 0.001  # share of the time of the arithmetic that is worth a line
 _MOST = 0.92  # of a GPU's memory that JAX can use; the libraries need the rest
 
@@ -51,7 +52,7 @@ def evaluation_lines(programs: Mapping[str, Program], chip: Chip) -> Iterator[st
     """
     for name, program in programs.items():
         used = _used(program, chip)
-        yield f"evaluation, {name}: {used}: {_verdict(program, chip, 'fewer images')}"
+        yield f"evaluation, {name}: {used}: {_verdict(program, chip, _SMALLER)}"
 
 
 def _memory(program: Program, chip: Chip) -> Iterator[str]:

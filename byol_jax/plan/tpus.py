@@ -30,7 +30,7 @@ def devices(name: str, sides: str) -> list[Any]:
         JAX devices to compile for.
 
     Raises:
-        UserError: If there is no such slice.
+        UserError: If libtpu does not know the slice.
         MissingExtra: If libtpu is not installed.
     """
     if importlib.util.find_spec("libtpu") is None:

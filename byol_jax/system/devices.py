@@ -39,6 +39,19 @@ def _mesh(devices: Sequence[Any] | None) -> Mesh:
     return Mesh(jax.local_devices() if devices is None else devices, train_step.AXIS)
 
 
+def outline(tree: Any, sharding: NamedSharding) -> Any:
+    """Describes the arrays of a pytree by their shapes, to lower a program for other devices.
+
+    Args:
+        tree: Pytree of arrays or of jax.ShapeDtypeStruct.
+        sharding: Where the program expects the arrays; its devices need not be attached.
+
+    Returns:
+        Pytree of jax.ShapeDtypeStruct with this sharding.
+    """
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
+
+
 def replicate(tree: Tree) -> Tree:
     """Copies every array of a pytree to each device of this process.
 

@@ -33,6 +33,7 @@ setuptools.setup(
         "importlib_resources>=6.0",
         "jax>=0.10.2",
         "ml_collections>=1.0.0",
+        "ml_dtypes!=0.7.0",  # used by jax; this version takes more than a second to import
         "numpy>=2.0",
         "optax>=0.2.5",
         "orbax-checkpoint>=0.11.25",

@@ -58,8 +58,7 @@ def _summary(out, name):
     ]
     if "mfu" in results:
         words.append(f"MFU {results['mfu']:.0%}")
-    if "ratio" in results:
-        words.append(f"{results['ratio']:.2f} times PyTorch")
+    words += [f"{ratio:.2f} times {peer}" for peer, ratio in results.get("ratios", {}).items()]
     return ", ".join(words)
 
 

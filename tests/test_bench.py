@@ -1,5 +1,6 @@
 """The benches measure what they say, and the comparison is found where its extra is."""
 
+import importlib.util
 import json
 import os
 
@@ -7,15 +8,18 @@ import jax
 import numpy as np
 import pytest
 
-from byol_jax import log_sum_exp, main, plan
+from byol_jax import errors, log_sum_exp, main, plan
 from byol_jax import losses as package_losses
 from byol_jax.builders import parts
 from byol_jax.commands.bench import (
     augment,
     input,
     losses,
+    microbatches,
     nt_xent,
+    peers,
     profile,
+    start,
     step,
     timing,
     torch_step,
@@ -59,7 +63,7 @@ def test_the_ratio_is_the_median_of_rounds_that_alternate(quick, monkeypatch, ca
     monkeypatch.setattr(augment, "_make_lightly_call", lambda *_: lambda: turns.append("theirs"))
     rates = augment.measure(_config())
     assert turns == ["ours", "theirs"] * (1 + timing.ROUNDS)
-    assert list(rates) == ["byol_jax", "lightly", "ratio"]
+    assert list(rates) == ["byol_jax", "lightly", "ratios"]
     timing.report({"byol_jax": [1.0, 2.0, 9.0], "lightly": [3.0, 4.0, 9.0]}, 10, "images/s")
     printed = capsys.readouterr().out
     ratio = "byol_jax is 2.00 times as fast as lightly (median of 3 rounds, range 1.00 to 3.00)"
@@ -71,13 +75,13 @@ def test_bench_input_reads_what_a_step_gets(crops, quick, monkeypatch, capsys):
     def missing(*_):
         raise ModuleNotFoundError("no torch", name="torch")
 
-    monkeypatch.setattr(input, "_make_torchvision_call", missing)
+    monkeypatch.setattr(input, "PEERS", {"torchvision": missing})
     config = _config()
     config.data.crops, config.data.image_size = crops, None
     rates = input.measure(config)
-    assert list(rates) == ["byol_jax"] and rates["byol_jax"] > 0
+    assert list(rates) == ["cores", "byol_jax"] and rates["byol_jax"] > 0
     printed = capsys.readouterr().out
-    assert "torch is missing" in printed
+    assert "skipping torchvision: torch is missing" in printed
     assert f"10,000 images, read {'2 crops of each' if crops == 'host' else 'whole'}" in printed
 
 
@@ -138,7 +142,8 @@ def test_a_view_in_torchvision_has_the_size_and_the_operations(monkeypatch):
 def test_bench_wants_its_second_word():
     for words in ([], ["augmnt"], ["augment", "more"]):
         with pytest.raises(
-            SystemExit, match="bench needs exactly one of augment, input, losses, nt_xent, st"
+            SystemExit,
+            match="bench needs exactly one of augment, input, losses, microb",
         ):
             main.run(["bench", *words])
 
@@ -173,12 +178,12 @@ def test_bench_step_measures_the_trainers_step(method, quick, capsys):
 
 
 def test_a_batch_is_halved_until_the_step_fits(quick, monkeypatch, capsys):
-    def compile_step(config, views, compile_step=step._compile_step):
+    def compile_step(config, views, compile_step=step.compile_step):
         if len(views) > 8:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
         return compile_step(config, views)
 
-    monkeypatch.setattr(step, "_compile_step", compile_step)
+    monkeypatch.setattr(step, "compile_step", compile_step)
     config = _small_step()
     config.batch_size = 32
     assert step.measure(config, fit=True)["batch_size"] == 8
@@ -188,7 +193,7 @@ def test_a_batch_is_halved_until_the_step_fits(quick, monkeypatch, capsys):
     config.batch_size = 32
     with pytest.raises(jax.errors.JaxRuntimeError):
         step.measure(config)
-    monkeypatch.setattr(step, "_compile_step", lambda config, views: compile_step(config, [0] * 9))
+    monkeypatch.setattr(step, "compile_step", lambda config, views: compile_step(config, [0] * 9))
     with pytest.raises(ValueError, match="a batch of 4 examples does not fit into the memory"):
         step.measure(config, fit=True)
 
@@ -222,9 +227,9 @@ def test_nt_xent_grows_until_a_call_is_slow_and_the_results_are_written(
 
 def test_the_operations_counted_are_those_of_the_networks():
     config = _small_step()
-    lowered, *_ = step._lower_step(config, step._random_views(config))
+    lowered, *_ = step._lower_step(config, step.random_views(config))
     config.batch_size = 16
-    twice, *_ = step._lower_step(config, step._random_views(config))
+    twice, *_ = step._lower_step(config, step.random_views(config))
     one, two = (plan.flops(each.compiler_ir("hlo").as_hlo_text()) for each in (lowered, twice))
     # resnet_tiny's products, forward and both gradients, of a device's 2 images and views
     stem, first, second = 144 * 27 * 8, 144 * 72 * 16, 36 * (72 * 16 + 144 * 16 + 8 * 16)
@@ -237,17 +242,17 @@ def test_remat_of_a_config_reaches_the_encoder():
     config = _small_step()
     config.remat = "odd"
     with pytest.raises(ValueError, match="unknown remat 'odd'; choose one of None, elementwise"):
-        step._lower_step(config, step._random_views(config))
+        step._lower_step(config, step.random_views(config))
     lowered = []
     for config.remat in (None, "blocks"):
-        lowered.append(step._lower_step(config, step._random_views(config))[0])
+        lowered.append(step._lower_step(config, step.random_views(config))[0])
     whole, anew = (plan.flops(each.compiler_ir("hlo").as_hlo_text()) for each in lowered)
     assert 1.1 < anew / whole < 1.4
 
 
 def test_an_unknown_peer_and_what_it_cannot_express_are_refused():
     with pytest.raises(ValueError, match="unknown peer 'tensorflow'; choose one of torch"):
-        step.measure(_small_step(), peer="tensorflow")
+        step.measure(_small_step(), peer=["tensorflow"])
     config = _small_step()
     for change, problem in (
         ({"method": {"name": "byol"}}, "method 'byol'"),
@@ -259,7 +264,56 @@ def test_an_unknown_peer_and_what_it_cannot_express_are_refused():
             for name, value in change.items():
                 other[name] = value
         with pytest.raises(ValueError, match=f"--peer does not support .*{problem}|4 devices"):
-            torch_step.make(other, step._random_views(config))
+            peers.make("torch", other, step.random_views(config))
+
+
+@pytest.mark.parametrize("name", peers.NAMES)
+def test_a_peer_takes_a_step_or_names_what_to_install(name, monkeypatch, capsys):
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    config = _small_step()
+    config.encoder = {"name": "resnet18", "stem": "cifar"}
+    views = step.random_views(config)
+    package = {"torch_compile": "torch", "stable_pretraining": "stable_pretraining"}.get(name, name)
+    if importlib.util.find_spec(package) is None:
+        with pytest.raises(errors.UserError, match=f"the peer {name} needs .*pip install"):
+            peers.make(name, config, views)
+        return
+    if name == "torch_compile":
+        pytest.skip("compiling takes a minute")
+    peers.make(name, config, views)()
+    assert f"{package} " in capsys.readouterr().out
+
+
+def test_the_allocator_is_named(monkeypatch):
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
+    assert timing.allocator().endswith(" with MALLOC_ARENA_MAX=1")
+
+
+def test_microbatches_are_compared_with_one_batch(quick, capsys):
+    config = _small_step()
+    with pytest.raises(errors.UserError, match="set --config.microbatches=8"):
+        microbatches.measure(config)
+    config.microbatches = 2
+    results = microbatches.measure(config)
+    assert list(results) == ["byol_jax", "one_batch", "ratios"]
+    assert "byol_jax is " in capsys.readouterr().out
+
+
+def test_a_start_that_fails_shows_the_runs_error():
+    config = _small_step()
+    config.batch_size = 20_000
+    with pytest.raises(errors.UserError, match="ended before its first step:\n.*larger than the"):
+        start.measure(config, rounds=1)
+
+
+@pytest.mark.slow
+def test_a_start_is_timed_until_the_first_step(capsys):
+    config = _small_step()
+    results = start.measure(config, rounds=1)
+    assert list(results) == ["import", "cold", "warm"]
+    assert 0 < results["import"] < results["warm"] < results["cold"]
+    assert "first step after" in capsys.readouterr().out
 
 
 def test_pytorchs_loss_is_ours():

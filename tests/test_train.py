@@ -88,6 +88,15 @@ def test_resident_and_streamed_data_train_the_same(workers, tmp_path):
     )
 
 
+def test_a_resident_run_compiles_its_step_once(tmp_path, caplog):
+    config = _config("simclr")
+    config.data.mode = "resident"
+    with jax.log_compiles():
+        train.train(config, tmp_path)
+    words = "Finished XLA compilation of jit(_fun) "  # the function that jax.pmap compiles
+    assert sum(words in record.getMessage() for record in caplog.records) == 1
+
+
 def test_an_unknown_data_mode_is_refused():
     _refused("data.mode is 'remote'; it must be one of auto, resident", data={"mode": "remote"})
 

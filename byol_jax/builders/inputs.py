@@ -171,6 +171,27 @@ def _indices(index, step, row):
     return {"index": index}
 
 
+def shapes(inputs: Inputs, source: data.Source, *leading: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """Describes the images and labels that the train step takes.
+
+    Args:
+        inputs: How the images reach the train step.
+        source: The training split.
+        *leading: Sizes of the axes before those of one image, such as devices and B.
+
+    Returns:
+        The shapes and dtypes of `image` and, if there are labels, `label`.
+    """
+    if inputs.crops is None:
+        one = source.image_shape
+    else:
+        one = (len(inputs.crops.boxes), *inputs.crops.size, source.num_channels)
+    described = {"image": jax.ShapeDtypeStruct((*leading, *one), source.dtype)}
+    if source.num_classes is not None:
+        described["label"] = jax.ShapeDtypeStruct(leading, "int32")
+    return described
+
+
 def zeros(inputs: Inputs, source: data.Source, num_rows: int) -> jax.Array:
     """Creates black images with the shape and dtype of the train step's input.
 
@@ -182,8 +203,5 @@ def zeros(inputs: Inputs, source: data.Source, num_rows: int) -> jax.Array:
     Returns:
         Images [B, H, W, C], or crops [B, V, h, w, C] of V views if the host cuts them.
     """
-    if inputs.crops is None:
-        shape = source.image_shape
-    else:
-        shape = (len(inputs.crops.boxes), *inputs.crops.size, source.num_channels)
-    return jnp.zeros((num_rows, *shape), source.dtype)
+    image = shapes(inputs, source, num_rows)["image"]
+    return jnp.zeros(image.shape, image.dtype)

@@ -57,22 +57,10 @@ def shapes(
         contains only `index`, and a third item holds the examples, leaves [N, ...].
     """
     state = jax.eval_shape(step.first_state(config, built, source, images))
-    per_device = config.batch_size // num_devices
-
-    def rows(count):
-        leaves = {"image": jax.eval_shape(lambda: inputs.zeros(images, source, count))}
-        if source.num_classes is not None:
-            leaves["label"] = jax.ShapeDtypeStruct((count,), "int32")
-        return leaves
-
-    index = {"index": jax.ShapeDtypeStruct((num_devices, per_device), "int32")}
+    index = jax.ShapeDtypeStruct((num_devices, config.batch_size // num_devices), "int32")
     if images.resident:
-        return state, index, rows(len(source))
-    batch = {
-        name: jax.ShapeDtypeStruct((num_devices, *x.shape), x.dtype)
-        for name, x in rows(per_device).items()
-    }
-    return state, {**batch, **index}
+        return state, {"index": index}, inputs.shapes(images, source, len(source))
+    return state, {**inputs.shapes(images, source, *index.shape), "index": index}
 
 
 def lower(config: ConfigDict, source: data.Source, targets: Sequence[Any]) -> jax.stages.Lowered:

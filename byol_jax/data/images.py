@@ -30,7 +30,8 @@ def decode(encoded: bytes, *, channels: int) -> np.ndarray:
     with Image.open(io.BytesIO(encoded)) as picture:
         if channels == 1 and picture.mode.startswith("I;16"):
             return np.asarray(picture).astype(np.uint16)[..., None]
-        pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
+        mode = "L" if channels == 1 else "RGB"
+        pixels = np.asarray(picture if picture.mode == mode else picture.convert(mode))
     return pixels.reshape(*pixels.shape[:2], channels)
 
 

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import scipy.optimize
 
 from byol_jax import errors
 from byol_jax.evaluation import features, table
@@ -125,6 +124,8 @@ def fit(
         return float(value), np.asarray(grad, np.float64).ravel()
 
     options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations}
+    import scipy.optimize  # imported here, because it takes half a second
+
     solution = scipy.optimize.minimize(
         objective, start.ravel(), jac=True, method="L-BFGS-B", options=options
     )

@@ -206,7 +206,11 @@ def apply_chain(
     outputs = {}
     new_stats = {}
     for name, net in nets.items():
-        x, new_stats[name] = net.apply(params[name], stats[name], x, train=True)
+        # Under jit, JAX traces the network and its derivatives once, and reuses them for the other
+        # views if no gradient reaches the statistics. Inlined, the program stays the same.
+        apply = jax.jit(net.apply, static_argnames="train", inline=True)
+        x, updated = apply(params[name], stats[name], x, train=True)
+        new_stats[name] = jax.lax.stop_gradient(updated)
         outputs[name] = x
     return outputs, new_stats
 

@@ -22,12 +22,15 @@ class Program(NamedTuple):
         memory: Bytes by kind, and their sum as `total`.
         seconds: Compile time.
         text: HLO text of the compiled program; None if the compiler ran out of memory.
+        accessed: Bytes that the program accesses by XLA's own count, which includes a TPU's on-chip
+            scratchpad; None if the compiler does not count them, as for GPUs.
     """
 
     fits: bool
     memory: dict[str, float]
     seconds: float
     text: str | None
+    accessed: float | None = None
 
 
 class Plan(NamedTuple):
@@ -86,7 +89,8 @@ def compile_program(lowered: jax.stages.Lowered, chip: Chip, *, resident: int = 
     seconds = time.perf_counter() - start
     memory = _memory(compiled.memory_analysis(), resident)
     fits = memory["total"] <= chip.share * chip.memory
-    return Program(fits, memory, seconds, compiled.as_text() or "")
+    accessed = (compiled.cost_analysis() or {}).get("bytes accessed")
+    return Program(fits, memory, seconds, compiled.as_text() or "", accessed)
 
 
 def _memory(analysis: Any, resident: int) -> dict[str, float]:

@@ -98,6 +98,12 @@ def _costs(plan: Plan, costs: Costs, chip: Chip) -> Iterator[str]:
         )
     per_image = traffic / images
     yield f"memory traffic per device: {traffic / 1e9:,.2f} GB, {per_image / 1e6:,.0f} MB per image"
+    accessed = plan.program.accessed
+    if accessed is not None:
+        yield (
+            f"  XLA counts {accessed / 1e9:,.2f} GB, {accessed / images / 1e6:,.0f} MB per image, "
+            "because it includes the on-chip scratchpad"
+        )
     for kind, size in costs.sent.items():
         yield f"sent per device by {costs.counts[kind]:,} {kind}: {size / 1e6:,.1f} MB"
 

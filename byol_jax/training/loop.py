@@ -1,12 +1,13 @@
 """The training loop: performs the steps of a run, logs them and saves checkpoints."""
 
+import concurrent.futures
 import json
 from typing import Any
 
 import jax
 import numpy as np
 
-from byol_jax import checkpoint, data, errors, hosts, monitor, workdir
+from byol_jax import checkpoint, data, errors, hosts, monitor, train_step, workdir
 from byol_jax.builders import inputs, step
 from byol_jax.system import devices
 from byol_jax.train_state import TrainState
@@ -60,9 +61,9 @@ def steps(
     first_step = int(state.step)
     is_logged = step.logs(config, total)
     take_step = step.parallel_step(config, experiment.parts, experiment.inputs)
-    examples = _place_examples(experiment)
     guard = _Guard(experiment, int(state.skipped))
     state = devices.replicate(state)
+    examples = _place_examples(experiment, take_step, state)
     metrics = {}
     batch = {}
     with (
@@ -93,11 +94,26 @@ def steps(
     return state
 
 
-def _place_examples(experiment: start.Experiment) -> list[Any]:
-    """Returns the data set, if it is in device memory, as an extra argument of the train step."""
+def _place_examples(
+    experiment: start.Experiment, take_step: train_step.ParallelStep, state: TrainState
+) -> list[Any]:
+    """Returns the data set, if it is in device memory, as an extra argument of the train step.
+
+    A thread reads the data set while this one compiles the train step, whose first call then finds
+    the program. In a run of several processes the first call compiles.
+    """
+    source = experiment.source
     if not experiment.inputs.resident:
         return []
-    return [devices.replicate(experiment.source.examples)]
+    with concurrent.futures.ThreadPoolExecutor(1, "read") as reader:
+        reading = reader.submit(lambda: source.examples)
+        if jax.process_count() == 1:
+            sides = jax.device_count(), experiment.config.batch_size // jax.device_count()
+            batch = {"index": jax.ShapeDtypeStruct(sides, "int32", sharding=devices.sharded())}
+            examples = inputs.shapes(experiment.inputs, source, len(source))
+            examples = devices.outline(examples, devices.replicated())
+            take_step.lower(state, batch, examples).compile()
+        return [devices.replicate(reading.result())]
 
 
 def _open_batches(experiment: start.Experiment, first_step: int) -> data.Prefetch:

@@ -6,7 +6,16 @@ import json
 
 from byol_jax import errors
 from byol_jax.commands import arguments
-from byol_jax.commands.bench import augment, input, losses, nt_xent, step
+from byol_jax.commands.bench import (
+    augment,
+    input,
+    losses,
+    microbatches,
+    nt_xent,
+    peers,
+    start,
+    step,
+)
 from byol_jax.config import check
 from byol_jax.system import paths
 
@@ -15,7 +24,9 @@ BENCHES = {
     "augment": augment.measure,
     "input": input.measure,
     "losses": losses.measure,
+    "microbatches": microbatches.measure,
     "nt_xent": nt_xent.measure,
+    "start": start.measure,
     "step": step.measure,
 }
 WITHOUT_CONFIG = ("losses", "nt_xent")
@@ -28,18 +39,21 @@ def add_arguments(parser: arguments.Parser) -> None:
         nargs="*",
         metavar="WHAT",
         help="what to measure: augment (the augmented views), input (reading and decoding images), "
-        "losses (the contrastive losses), nt_xent (SimCLR's loss at growing batch sizes, in tiles "
-        "and as one matrix), or step (the whole train step)",
+        "losses (the contrastive losses), microbatches (the train step in microbatches and in one "
+        "batch), nt_xent (SimCLR's loss at growing batch sizes, in tiles and as one matrix), start "
+        "(the time from the command to the first step), or step (the whole train step)",
     )
     parser.add_config(
         "config file of the experiment; required except for losses and nt_xent", required=False
     )
     parser.add_argument(
         "--peer",
-        type=arguments.choice(*step.PEERS),
-        metavar="|".join(step.PEERS),
+        action="append",
+        type=arguments.choice(*peers.NAMES),
+        metavar="|".join(peers.NAMES),
         help="only for step: also measure the same step in PyTorch, in eager mode or with "
-        "torch.compile, and print the ratio (needs the extra parity)",
+        "torch.compile, in the loop of lightly, or in stable-pretraining's JAX backend, and print "
+        "the ratio; can be given several times",
     )
     parser.add_argument(
         "--fit",

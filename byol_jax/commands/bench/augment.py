@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,7 +16,7 @@ from byol_jax.commands.bench import timing
 _PIXELS = 2**20  # approximate number of pixels in a batch
 
 
-def measure(config: ConfigDict) -> dict[str, float]:
+def measure(config: ConfigDict) -> dict[str, Any]:
     """Measures how many images per second one CPU core turns into a config's augmented views.
 
     If the extra `parity` is installed, also measures torchvision's and lightly's operations with
@@ -26,8 +27,8 @@ def measure(config: ConfigDict) -> dict[str, float]:
         config: The experiment's config.
 
     Returns:
-        Images per second as "byol_jax" and "lightly", and their "ratio", the median over the
-        rounds. Without lightly, only "byol_jax".
+        Images per second as "byol_jax" and "lightly", and "ratios" with their ratio, the median
+        over the rounds. Without lightly, only "byol_jax".
     """
     sides = augmentation.height_and_width(_image_size(config))
     images = smooth_images(max(8, min(256, _PIXELS // (sides[0] * sides[1]))), sides)

@@ -1,33 +1,41 @@
 """`bench input`: the number of images per second that the host reads and decodes."""
 
+import concurrent.futures
 import io
+import os
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
+from PIL import Image
 
-from byol_jax import data
+from byol_jax import augment, data, errors
 from byol_jax.builders import inputs, views
 from byol_jax.commands.bench import timing
 
 _BATCH_SIZE = 32
 _NUM_BATCHES = 8
 
+Decode = Callable[[bytes], Any]
 
-def measure(config: ConfigDict) -> dict[str, float]:
-    """Measures how many images per second one CPU core reads, decodes and crops for training.
 
-    If the extra `parity` is installed, also measures the same images decoded by Pillow and, if the
-    host crops, cropped to each view by torchvision's RandomResizedCrop, in rounds that alternate
-    between the two. A data set that would be resident on the devices is measured as if it were
+def measure(config: ConfigDict) -> dict[str, Any]:
+    """Measures how many images per second the host reads, decodes and crops for training.
+
+    All cores of this process are used, by one thread each. The same images are also measured with
+    the peers that are installed, in rounds that alternate between all: torchvision's transforms
+    (v2) on Pillow images and on tensors, with the extra `parity`; and, if the host crops, DALI's
+    pipeline for CPUs. A data set that would be resident on the devices is measured as if it were
     streamed. Prints the results.
 
     Args:
         config: The experiment's config.
 
     Returns:
-        Images per second as "byol_jax" and "torchvision", and their "ratio", the median over the
-        rounds. Without torchvision, only "byol_jax".
+        "cores", and images per second as "byol_jax", "torchvision", "torchvision_tensors" and
+        "dali"; with a peer also "ratios", the speed of byol_jax divided by that of each peer, the
+        median over the rounds.
     """
     config = config.copy_and_resolve_references()
     if config.data.mode == "auto":
@@ -36,59 +44,163 @@ def measure(config: ConfigDict) -> dict[str, float]:
     images = inputs.choose(config, source)
     rng = np.random.default_rng(config.seed)
     batches = rng.integers(0, len(source), (_NUM_BATCHES, _BATCH_SIZE)).astype(np.int32)
-    with timing.one_core():
-        calls = {"byol_jax": _make_own_call(source, images.crops, config.seed, batches)}
-        try:
-            calls["torchvision"] = _make_torchvision_call(source, images.crops, config, batches)
-        except ImportError as error:
-            print(
-                f"skipping torchvision: {error.name} is missing; run pip install 'byol_jax[parity]'"
-            )
-        seconds = timing.alternate(calls)
+    cores = _num_cores()
     contents = f"{len(images.crops.boxes)} crops of each" if images.crops else "whole"
     print(f"{config.data.name}: {len(source):,} images, read {contents}")
-    return timing.report(seconds, batches.size, "images/s on one core")
+    with concurrent.futures.ThreadPoolExecutor(cores) as pool:
+        calls = {"byol_jax": _make_own_call(source, images.crops, config.seed, batches, pool)}
+        for name, make in PEERS.items():
+            try:
+                calls[name] = make(source, images.crops, config, batches, pool)
+            except (ImportError, errors.UserError) as error:
+                print(f"skipping {name}: {_reason(error)}")
+        seconds = timing.alternate(calls)
+    unit = "images/s on one core" if cores == 1 else f"images/s on {cores} cores"
+    return {"cores": cores, **timing.report(seconds, batches.size, unit)}
+
+
+def _num_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _reason(error: ImportError | errors.UserError) -> str:
+    if not isinstance(error, ImportError):
+        return str(error)
+    if (error.name or "").startswith("nvidia"):
+        return "DALI is missing; run pip install nvidia-dali-cuda120"
+    return f"{error.name} is missing; run pip install 'byol_jax[parity]'"
 
 
 def _make_own_call(
-    source: data.Source, crops: data.Crops | None, seed: int, batches: np.ndarray
+    source: data.Source,
+    crops: data.Crops | None,
+    seed: int,
+    batches: np.ndarray,
+    pool: concurrent.futures.Executor,
 ) -> Callable[[], None]:
     reader = data.Reader(source, crops, seed)
     rows = np.arange(batches.shape[1], dtype=np.int32)
 
     def call():
-        for step, index in enumerate(batches):
-            reader(index, step, rows)
+        list(pool.map(lambda step: reader(batches[step], step, rows), range(len(batches))))
 
     return call
 
 
-def _make_torchvision_call(
-    source: data.Source, crops: data.Crops | None, config: ConfigDict, batches: np.ndarray
-) -> Callable[[], None]:
+def _make_torchvision_call(source, crops, config, batches, pool) -> Callable[[], None]:
     import torch  # pyright: ignore[reportMissingImports]
-    from PIL import Image
-    from torchvision import transforms  # pyright: ignore[reportMissingImports]
 
     torch.set_num_threads(1)
-    view_crops = []
-    if crops is not None:
-        for settings in views.settings_of(config).values():
-            crop = transforms.RandomResizedCrop(
-                crops.size,
-                tuple(settings.area),
-                tuple(settings.ratio),
-                interpolation=transforms.InterpolationMode[settings.method.upper()],
-            )
-            view_crops.append(crop)
     mode = {1: "L", 3: "RGB"}[source.num_channels]
 
+    def decode(encoded):
+        with Image.open(io.BytesIO(encoded)) as file:
+            return file.convert(mode)
+
+    transforms = _torchvision_crops(crops, config)
+
+    def process(encoded):
+        picture = decode(encoded)
+        for view in [crop(picture) for crop in transforms] or [picture]:
+            np.asarray(view)
+
+    return _each(process, source, batches, pool)
+
+
+def _make_tensor_call(source, crops, config, batches, pool) -> Callable[[], None]:
+    import torch  # pyright: ignore[reportMissingImports]
+    from torchvision import io as torchvision_io  # pyright: ignore[reportMissingImports]
+
+    torch.set_num_threads(1)
+    mode = {1: "GRAY", 3: "RGB"}[source.num_channels]
+    mode = torchvision_io.ImageReadMode[mode]
+    transforms = _torchvision_crops(crops, config)
+
+    def process(encoded):
+        encoded = torch.frombuffer(bytearray(encoded), dtype=torch.uint8)
+        picture = torchvision_io.decode_image(encoded, mode)
+        for crop in transforms:
+            crop(picture)
+
+    return _each(process, source, batches, pool)
+
+
+def _torchvision_crops(crops, config) -> list[Callable[[Any], Any]]:
+    from torchvision.transforms import v2  # pyright: ignore[reportMissingImports]
+
+    if crops is None:
+        return []
+    return [
+        v2.RandomResizedCrop(
+            crops.size,
+            tuple(settings.area),
+            tuple(settings.ratio),
+            interpolation=v2.InterpolationMode[settings.method.upper()],
+        )
+        for settings in views.settings_of(config).values()
+    ]
+
+
+def _each(process, source, batches, pool) -> Callable[[], None]:
+    def read(index):
+        for record in source.read(index):
+            process(record["image"])
+
+    return lambda: list(pool.map(read, batches))
+
+
+def _make_dali_call(source, crops, config, batches, pool) -> Callable[[], None]:
+    del pool  # DALI has its own threads
+    # pyright: reportMissingImports=false
+    from nvidia.dali import fn, pipeline_def, types
+
+    if crops is None:
+        raise errors.UserError("it is measured only when the host crops")
+    kinds = {"bilinear": types.INTERP_LINEAR, "bicubic": types.INTERP_CUBIC}
+    color = {1: types.GRAY, 3: types.RGB}[source.num_channels]
+
+    def read(step):
+        records = source.read(batches[step % len(batches)])
+        return [np.frombuffer(record["image"], np.uint8) for record in records]
+
+    @pipeline_def(
+        batch_size=_BATCH_SIZE,
+        num_threads=_num_cores(),
+        device_id=None,
+        seed=config.seed,
+        prefetch_queue_depth=1,
+        exec_async=False,
+        exec_pipelined=False,
+    )
+    def pipeline():
+        encoded = fn.external_source(source=read, batch=True, dtype=types.UINT8)
+        pictures = fn.decoders.image(encoded, device="cpu", output_type=color)
+        return tuple(
+            fn.random_resized_crop(
+                pictures,
+                size=augment.height_and_width(crops.size),
+                random_area=tuple(settings.area),
+                random_aspect_ratio=tuple(settings.ratio),
+                interp_type=kinds[settings.method],
+                antialias=crops.antialias,
+            )
+            for settings in views.settings_of(config).values()
+        )
+
+    built = pipeline()
+    built.build()
+
     def call():
-        for index in batches:
-            for record in source.read(index):
-                with Image.open(io.BytesIO(record["image"])) as file:
-                    picture = file.convert(mode)
-                for view in [crop(picture) for crop in view_crops] or [picture]:
-                    np.asarray(view)
+        for _ in batches:
+            built.run()
 
     return call
+
+
+PEERS = {
+    "torchvision": _make_torchvision_call,
+    "torchvision_tensors": _make_tensor_call,
+    "dali": _make_dali_call,
+}

@@ -1,7 +1,7 @@
 """`bench step`: the speed and memory of a whole train step."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,10 +12,9 @@ from ml_collections import ConfigDict
 from byol_jax import augment, errors, plan, train_state, train_step
 from byol_jax.builders import parts
 from byol_jax.builders import views as build_views
-from byol_jax.commands.bench import profile, timing
+from byol_jax.commands.bench import peers, profile, timing
 from byol_jax.system import chips, devices
 
-PEERS = ("torch", "torch_compile")
 # The step does not read a data set; the method is built for one of this size.
 _NUM_EXAMPLES = 50_000
 _NUM_CLASSES = 10
@@ -23,7 +22,7 @@ _SIDE = 2048  # of the square matrices whose product gives the machine's speed
 
 
 def measure(
-    config: ConfigDict, *, peer: str | None = None, fit: bool = False, kernels: bool = False
+    config: ConfigDict, *, peer: Sequence[str] = (), fit: bool = False, kernels: bool = False
 ) -> dict[str, Any]:
     """Measures the speed and memory of the train step.
 
@@ -35,8 +34,8 @@ def measure(
 
     Args:
         config: The experiment's config.
-        peer: "torch" also measures the same network, loss and batch in PyTorch's eager mode,
-            "torch_compile" with torch.compile, in rounds that alternate between the two.
+        peer: Libraries of peers.NAMES in which the same network, loss and batch are measured too,
+            in rounds that alternate between all.
         fit: Halve the batch size until the step fits into the device's memory.
         kernels: Also print the kernels that take the most time.
 
@@ -45,23 +44,18 @@ def measure(
         second and device in convolutions and matrix products; "of_matmul", "flops" divided by the
         speed of a matrix product in the same rounds; "mfu", "flops" divided by the speed in the
         data sheet, if the device has one; "peak_bytes", the peak memory of the device or, on a CPU,
-        of this process. With a peer also its images per second, by its name, and "ratio", the
-        median over the rounds. With kernels also "kernels", their share of the time by name.
+        of this process. With peers also their images per second, by their names, and "ratios", the
+        speed of byol_jax divided by that of each peer, the median over the rounds. With kernels
+        also "kernels", their share of the time by name.
 
     Raises:
-        UserError: The peer is unknown or does not support the config, the views differ in size, or
-            a batch of one example for each device does not fit.
+        UserError: A peer is unknown or does not support the config, the views differ in size, or a
+            batch of one example for each device does not fit.
+        MissingExtra: A peer is not installed.
     """
-    if peer not in (None, *PEERS):
-        names = ", ".join(PEERS)
-        raise errors.UserError(f"unknown peer {peer!r}; choose one of {names}.")
     views, step = _first_call(config, fit)
-    peak = _peak_bytes()  # before the peer adds to it
-    calls = {"byol_jax": step.call}
-    if peer:
-        from byol_jax.commands.bench import torch_step
-
-        calls[peer] = torch_step.make(config, views, compile=peer == "torch_compile")
+    peak = _peak_bytes()  # before the peers add to it
+    calls = {"byol_jax": step.call, **{name: peers.make(name, config, views) for name in peer}}
     seconds = timing.alternate({**calls, "matmul": _make_matmul(config.precision)})
     product_flops = 2 * _SIDE**3 / np.array(seconds.pop("matmul"))
     step_flops = step.flops / np.array(seconds["byol_jax"])
@@ -81,7 +75,7 @@ def measure(
         f"{results['flops'] / 1e9:,.0f} GFLOP/s per device, {results['of_matmul']:.0%} of the "
         f"speed of a matrix product; {step.flops / 1e9:,.0f} GFLOP per step in convolutions and "
         f"matrix products\ncompiled in {results['compile_seconds']:.1f} s; peak memory "
-        f"{peak / 2**30:.2f} GiB"
+        f"{peak / 2**30:.2f} GiB; host memory by {timing.allocator()}"
     )
     if kernels:
         results["kernels"] = profile.largest(step.call)
@@ -90,21 +84,27 @@ def measure(
     return rates | results
 
 
-class _CompiledStep(NamedTuple):
-    """A compiled train step, its compile time, and its operation count per step and per device."""
+class CompiledStep(NamedTuple):
+    """A compiled train step.
+
+    Attributes:
+        call: Takes one step and waits for it.
+        compile_seconds: Compile time.
+        flops: Operations per step and per device.
+    """
 
     call: Callable[[], None]
     compile_seconds: float
     flops: float
 
 
-def _first_call(config: ConfigDict, fit: bool) -> tuple[np.ndarray, _CompiledStep]:
+def _first_call(config: ConfigDict, fit: bool) -> tuple[np.ndarray, CompiledStep]:
     """Compiles a step and runs it once; with `fit`, halves config.batch_size until it fits."""
     while True:
-        views = _random_views(config)
+        views = random_views(config)
         step = None
         try:
-            step = _compile_step(config, views)
+            step = compile_step(config, views)
             step.call()
             return views, step
         except RuntimeError as error:  # JaxRuntimeError is a RuntimeError
@@ -126,8 +126,18 @@ def _peak_bytes() -> int:
     return stats.get("peak_bytes_in_use") or timing.peak_bytes()
 
 
-def _random_views(config: ConfigDict) -> np.ndarray:
-    """Returns random views of RGB images, [B, V, h, w, 3]."""
+def random_views(config: ConfigDict) -> np.ndarray:
+    """Makes random views of RGB images.
+
+    Args:
+        config: The experiment's config.
+
+    Returns:
+        Views, float32 [B, V, h, w, 3].
+
+    Raises:
+        UserError: The views differ in size.
+    """
     settings = list(build_views.settings_of(config).values())
     sizes = {augment.height_and_width(s.size or config.data.image_size or 32) for s in settings}
     if len(sizes) > 1:
@@ -139,7 +149,19 @@ def _random_views(config: ConfigDict) -> np.ndarray:
     return np.random.default_rng(config.seed).standard_normal(shape, np.float32)
 
 
-def _compile_step(config: ConfigDict, views: np.ndarray) -> _CompiledStep:
+def compile_step(config: ConfigDict, views: np.ndarray) -> CompiledStep:
+    """Compiles the train step of a config for all devices.
+
+    Args:
+        config: The experiment's config.
+        views: The views of a batch, float32 [B, V, h, w, 3].
+
+    Returns:
+        The step, which takes these views in each call.
+
+    Raises:
+        UserError: The batch does not divide into devices and microbatches.
+    """
     devices.check_batch_size(config.batch_size, config.microbatches)
     lowered, state, batch = _lower_step(config, views)
     start = time.perf_counter()
@@ -166,7 +188,7 @@ def _compile_step(config: ConfigDict, views: np.ndarray) -> _CompiledStep:
         config.encoder.convolution = "direct"
         lowered, _, _ = _lower_step(config, views)
     flops = plan.flops(lowered.compiler_ir("hlo").as_hlo_text())
-    return _CompiledStep(call, compile_seconds, flops)
+    return CompiledStep(call, compile_seconds, flops)
 
 
 def _lower_step(config: ConfigDict, views: np.ndarray):

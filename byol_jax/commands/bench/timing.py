@@ -6,8 +6,11 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 ROUNDS = 7
+_ALLOCATORS = ("tcmalloc", "jemalloc", "mimalloc")
 SECONDS = 0.3  # A measurement repeats the call for at least this long.
 
 
@@ -61,8 +64,8 @@ def _seconds(call: Callable[[], object]) -> float:
     return passed / repeats
 
 
-def report(seconds: Mapping[str, list[float]], num_images: int, unit: str) -> dict[str, float]:
-    """Prints the images per second of byol_jax and of a peer, and their ratio.
+def report(seconds: Mapping[str, list[float]], num_images: int, unit: str) -> dict[str, Any]:
+    """Prints the images per second of byol_jax and of its peers, and the ratio to each.
 
     Args:
         seconds: For each name, the seconds per call in each round; "byol_jax" comes first.
@@ -70,21 +73,44 @@ def report(seconds: Mapping[str, list[float]], num_images: int, unit: str) -> di
         unit: The unit to print, such as "images/s".
 
     Returns:
-        The images per second by name; with a peer also "ratio", how many times as fast as the peer
+        The images per second by name; with peers also "ratios", how many times as fast as each peer
         byol_jax is, the median over the rounds.
     """
-    rates = {}
+    rates: dict[str, Any] = {}
+    width = max(map(len, seconds)) + 2
     for name, durations in seconds.items():
         rates[name] = num_images / statistics.median(durations)
-        print(f"{name:12}{rates[name]:10,.0f} {unit}")
+        print(f"{name:{width}}{rates[name]:10,.0f} {unit}")
+    medians = {}
     for peer in list(seconds)[1:]:
         ratios = sorted(b / a for a, b in zip(seconds["byol_jax"], seconds[peer], strict=True))
-        rates["ratio"] = statistics.median(ratios)
+        medians[peer] = statistics.median(ratios)
         print(
-            f"byol_jax is {rates['ratio']:.2f} times as fast as {peer} (median of {len(ratios)} "
+            f"byol_jax is {medians[peer]:.2f} times as fast as {peer} (median of {len(ratios)} "
             f"rounds, range {ratios[0]:.2f} to {ratios[-1]:.2f})"
         )
-    return rates
+    return {**rates, "ratios": medians} if medians else rates
+
+
+def allocator() -> str:
+    """Names the allocator of host memory, and the environment variables that set it.
+
+    The allocator changes the speed of a step on a CPU, most of all PyTorch's.
+
+    Returns:
+        A text such as "the C library's malloc with MALLOC_ARENA_MAX=1".
+    """
+    maps = Path("/proc/self/maps")
+    loaded = maps.read_text(encoding="utf-8", errors="replace") if maps.exists() else ""
+    names = [name for name in _ALLOCATORS if f"lib{name}" in loaded]
+    settings = {
+        name: value
+        for name, value in sorted(os.environ.items())
+        if name.startswith("MALLOC_") or name == "GLIBC_TUNABLES"
+    }
+    words = [" and ".join(names) or "the C library's malloc"]
+    words += [f"{name}={value}" for name, value in settings.items()]
+    return " with ".join([words[0], ", ".join(words[1:])]) if settings else words[0]
 
 
 def peak_bytes() -> int:

@@ -1,17 +1,12 @@
-"""The PyTorch peer of `bench step`: SimCLR with torchvision's ResNet, eager or compiled."""
+"""The PyTorch peers of `bench step`: SimCLR with torchvision's ResNet; eager, compiled, lightly."""
 
 from collections.abc import Callable
+from importlib import metadata
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from byol_jax import errors
-
 _STAGES = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "resnet50": (3, 4, 6, 3)}
-_STEMS = ("imagenet", "cifar")
-# PyTorch's padding is symmetric, and the form of the convolutions is its own.
-_ENCODER_ARGUMENTS = ("convolution", "name", "stem", "padding", "zero_last_scale")
 
 
 def make(config: ConfigDict, views: np.ndarray, *, compile: bool = False) -> Callable[[], None]:
@@ -22,37 +17,25 @@ def make(config: ConfigDict, views: np.ndarray, *, compile: bool = False) -> Cal
     with momentum, regardless of the config's optimizer.
 
     Args:
-        config: The experiment's config. `method.joint_views` sets whether the network computes both
-            views in one batch or in two.
+        config: The experiment's config, one that `peers.make` supports. `method.joint_views` sets
+            whether the network computes both views in one batch or in two.
         views: The two views of a batch, float32 [B, 2, h, w, 3].
         compile: True compiles the network with torch.compile.
 
     Returns:
         A function without arguments that takes one step on these views.
-
-    Raises:
-        UserError: The config has another method, another precision, several devices, or a network
-            that torchvision does not have.
     """
-    _check_supported(config)
     import torch  # pyright: ignore[reportMissingImports]
 
-    torch.manual_seed(config.seed)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    place = device if device == "cuda" else f"{torch.get_num_threads()} threads"
+    device = _device()
     mode = "torch.compile" if compile else "eager"
-    print(f"torch {torch.__version__}, {place}, {mode}, {config.precision}, channels last, SGD")
-    encoder = _encoder(config.encoder)
-    projector = _projector(config.projector, encoder.fc.in_features)
-    encoder.fc = torch.nn.Identity()
-    network = torch.nn.Sequential(encoder, projector)
-    network = network.to(device, memory_format=torch.channels_last)
+    joint = config.method.get("joint_views", True)
+    print(f"torch {_facts(config)}, {mode}, {_views_fact(joint)}, channels last, SGD")
+    network = _network(config).to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(network.parameters(), 1e-3, momentum=0.9, weight_decay=1e-4)
     network = torch.compile(network) if compile else network
-    images = [torch.from_numpy(views[:, v].copy()).to(device) for v in range(2)]
-    images = [image.permute(0, 3, 1, 2) for image in images]
-    if config.method.get("joint_views", True):
-        images = [torch.cat(images)]
+    images = [image.permute(0, 3, 1, 2) for image in _images(views)]
+    images = [torch.cat(images)] if joint else images
 
     def call():
         optimizer.zero_grad()
@@ -66,29 +49,75 @@ def make(config: ConfigDict, views: np.ndarray, *, compile: bool = False) -> Cal
     return call
 
 
-def _check_supported(config: ConfigDict) -> None:
-    encoder = config.encoder
-    norm = config.batch_norm
-    is_plain_norm = norm.get("kind", "batch") == "batch" and norm.get("groups", 1) <= 1
-    unsupported = {
-        f"method {config.method.name!r}": config.method.name != "simclr",
-        f"precision {config.precision!r}": config.precision not in ("float32", "bfloat16"),
-        f"encoder {encoder.name!r}": encoder.name not in _STAGES,
-        f"stem {encoder.get('stem')!r}": encoder.get("stem", "imagenet") not in _STEMS,
-        f"{jax.device_count()} devices": jax.device_count() > 1,
-        f"{config.microbatches} microbatches": config.microbatches > 1,
-        f"batch norm {dict(norm)}": not is_plain_norm,
-        **{f"encoder.{name}": name not in _ENCODER_ARGUMENTS for name in encoder},
-    }
-    problems = [problem for problem, applies in unsupported.items() if applies]
-    if problems:
-        encoders = ", ".join(_STAGES)
-        stems = " or ".join(_STEMS)
-        raise errors.UserError(
-            f"--peer does not support {problems[0]}. It supports simclr on one device, in float32 "
-            "or bfloat16, in one microbatch, with ungrouped batch norm, and with one of the "
-            f"encoders {encoders} and the stem {stems}."
-        )
+def make_lightly(config: ConfigDict, views: np.ndarray) -> Callable[[], None]:
+    """Makes a function that performs one train step of SimCLR with the loop of lightly's examples.
+
+    The network computes one view after the other, on arrays with channels first, and on a CUDA
+    device if PyTorch has one. The loss is lightly's NTXentLoss. The optimizer is SGD with momentum.
+
+    Args:
+        config: The experiment's config, one that `peers.make` supports.
+        views: The two views of a batch, float32 [B, 2, h, w, 3].
+
+    Returns:
+        A function without arguments that takes one step on these views.
+    """
+    import torch  # pyright: ignore[reportMissingImports]
+    from lightly.loss import NTXentLoss  # pyright: ignore[reportMissingImports]
+
+    device = _device()
+    version = metadata.version("lightly")
+    facts = f"{_facts(config)}, {_views_fact(False)}"
+    print(f"lightly {version}, torch {facts}, channels first, SGD")
+    network = _network(config).to(device)
+    optimizer = torch.optim.SGD(network.parameters(), 1e-3, momentum=0.9, weight_decay=1e-4)
+    criterion = NTXentLoss(temperature=config.method.get("temperature", 0.1))
+    images = [image.permute(0, 3, 1, 2).contiguous() for image in _images(views)]
+
+    def call():
+        with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bfloat16"):
+            a, b = (network(image) for image in images)
+            loss = criterion(a, b)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        loss.item()
+
+    return call
+
+
+def _device() -> str:
+    import torch  # pyright: ignore[reportMissingImports]
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _facts(config: ConfigDict) -> str:
+    import torch  # pyright: ignore[reportMissingImports]
+
+    device = _device()
+    place = device if device == "cuda" else f"{torch.get_num_threads()} threads"
+    return f"{torch.__version__}, {place}, {config.precision}"
+
+
+def _views_fact(joint: bool) -> str:
+    return "both views as one batch" if joint else "one view after the other"
+
+
+def _images(views: np.ndarray) -> list:
+    import torch  # pyright: ignore[reportMissingImports]
+
+    return [torch.from_numpy(views[:, v].copy()).to(_device()) for v in range(2)]
+
+
+def _network(config: ConfigDict):
+    import torch  # pyright: ignore[reportMissingImports]
+
+    torch.manual_seed(config.seed)
+    encoder = _encoder(config.encoder)
+    projector = _projector(config.projector, encoder.fc.in_features)
+    encoder.fc = torch.nn.Identity()
+    return torch.nn.Sequential(encoder, projector)
 
 
 def _encoder(section: ConfigDict):

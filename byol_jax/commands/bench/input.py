@@ -148,13 +148,15 @@ def _each(process, source, batches, pool) -> Callable[[], None]:
         for record in source.read(index):
             process(record["image"])
 
-    return lambda: list(pool.map(read, batches))
+    def call():
+        list(pool.map(read, batches))
+
+    return call
 
 
 def _make_dali_call(source, crops, config, batches, pool) -> Callable[[], None]:
     del pool  # DALI has its own threads
-    # pyright: reportMissingImports=false
-    from nvidia.dali import fn, pipeline_def, types
+    from nvidia.dali import fn, pipeline_def, types  # pyright: ignore[reportMissingImports]
 
     if crops is None:
         raise errors.UserError("it is measured only when the host crops")
@@ -189,7 +191,7 @@ def _make_dali_call(source, crops, config, batches, pool) -> Callable[[], None]:
             for settings in views.settings_of(config).values()
         )
 
-    built = pipeline()
+    built: Any = pipeline()
     built.build()
 
     def call():

@@ -22,8 +22,7 @@ def make(config: ConfigDict, views: np.ndarray) -> Callable[[], None]:
     Returns:
         A function without arguments that takes one step on these views.
     """
-    # pyright: reportMissingImports=false
-    import stable_pretraining.jax as spt
+    import stable_pretraining.jax as spt  # pyright: ignore[reportMissingImports]
     from flax import nnx
 
     version = metadata.version("stable-pretraining")

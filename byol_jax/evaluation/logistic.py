@@ -114,6 +114,8 @@ def fit(
     Returns:
         Weights, float32 [F + 1, classes]; the last row is the bias.
     """
+    import scipy.optimize  # imported here, because it takes half a second
+
     device_inputs = jnp.asarray(inputs)
     device_labels = jnp.asarray(labels)
     scaled_penalty = jnp.float32(penalty / len(inputs))
@@ -124,8 +126,6 @@ def fit(
         return float(value), np.asarray(grad, np.float64).ravel()
 
     options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations}
-    import scipy.optimize  # imported here, because it takes half a second
-
     solution = scipy.optimize.minimize(
         objective, start.ravel(), jac=True, method="L-BFGS-B", options=options
     )

@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import io
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -13,11 +12,10 @@ from PIL import Image
 from byol_jax import augment, data, errors
 from byol_jax.builders import inputs, views
 from byol_jax.commands.bench import timing
+from byol_jax.system import cores
 
 _BATCH_SIZE = 32
 _NUM_BATCHES = 8
-
-Decode = Callable[[bytes], Any]
 
 
 def measure(config: ConfigDict) -> dict[str, Any]:
@@ -44,10 +42,10 @@ def measure(config: ConfigDict) -> dict[str, Any]:
     images = inputs.choose(config, source)
     rng = np.random.default_rng(config.seed)
     batches = rng.integers(0, len(source), (_NUM_BATCHES, _BATCH_SIZE)).astype(np.int32)
-    cores = _num_cores()
+    num_cores = cores.count()
     contents = f"{len(images.crops.boxes)} crops of each" if images.crops else "whole"
     print(f"{config.data.name}: {len(source):,} images, read {contents}")
-    with concurrent.futures.ThreadPoolExecutor(cores) as pool:
+    with concurrent.futures.ThreadPoolExecutor(num_cores) as pool:
         calls = {"byol_jax": _make_own_call(source, images.crops, config.seed, batches, pool)}
         for name, make in PEERS.items():
             try:
@@ -55,14 +53,8 @@ def measure(config: ConfigDict) -> dict[str, Any]:
             except (ImportError, errors.UserError) as error:
                 print(f"skipping {name}: {_reason(error)}")
         seconds = timing.alternate(calls)
-    unit = "images/s on one core" if cores == 1 else f"images/s on {cores} cores"
-    return {"cores": cores, **timing.report(seconds, batches.size, unit)}
-
-
-def _num_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    unit = "images/s on one core" if num_cores == 1 else f"images/s on {num_cores} cores"
+    return {"cores": num_cores, **timing.report(seconds, batches.size, unit)}
 
 
 def _reason(error: ImportError | errors.UserError) -> str:
@@ -169,7 +161,7 @@ def _make_dali_call(source, crops, config, batches, pool) -> Callable[[], None]:
 
     @pipeline_def(
         batch_size=_BATCH_SIZE,
-        num_threads=_num_cores(),
+        num_threads=cores.count(),
         device_id=None,
         seed=config.seed,
         prefetch_queue_depth=1,
